@@ -1,0 +1,503 @@
+"""Progress: who leads, and when to stop waiting for it.
+
+Paxos is safe however many proposers there are; to get anywhere it needs one that is left alone
+(*Paxos Made Simple*, 2.4: "a distinguished proposer must be selected", by timing out). Our answer
+is heartbeats in rounds with answers:
+
+- A leader asks everybody, again and again, "do you follow me?". One that no phase-2 quorum has
+  followed within the liveness window could not get anything chosen, and stops leading.
+- A node that has heard no leader for longer than the window first asks everybody "may I lead?",
+  and begins a ballot only when a phase-1 quorum hears no leader either. So a leader that a
+  quorum hears is not challenged: not by a node that merely lost its link to it, nor by one
+  that comes back.
+- A node that cannot persist answers nobody: a heartbeat means "I can get things chosen", not "I
+  am alive".
+
+`Heartbeats` knows ballots and time, and nothing of what is being decided. `HeartbeatNode` is
+`Node` with `Heartbeats`. All times are seconds on the local monotonic clock, handed in.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Generic, NamedTuple, Self
+
+from paxos.errors import MisuseError
+from paxos.events import Event, LeaderChanged, LeadershipAcquired, LeadershipLost
+from paxos.machine import (
+    Input,
+    PersistBegan,
+    PersistEnded,
+    PersistFailed,
+    Propose,
+    S,
+    Step,
+    Tick,
+)
+from paxos.messages import (
+    NO_VALUE,
+    NOTHING_CHOSEN,
+    Chosen,
+    Envelope,
+    Heartbeat,
+    HeartbeatAnswer,
+    Identity,
+    Message,
+    NothingChosen,
+    Proposal,
+    Request,
+    V,
+)
+from paxos.node import DurableState, Node, Phase
+from paxos.proposal_id import NO_PROPOSAL, ProposalID
+from paxos.quorum import Quorums
+
+NEVER = float("inf")
+
+MAX_DOUBLINGS = 6
+"""Back-off stops growing at 64 times its first length: longer would outlast most partitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things take, in seconds. The same for all nodes of a cluster, but for the seed."""
+
+    interval: float = 0.05
+    """Between two rounds, and before something is sent again."""
+
+    window: float = 0.3
+    """The liveness window. Longer than a few rounds and a slow sync together."""
+
+    backoff: float = 0.05
+    """The first back-off of a challenger. It doubles with each attempt that fails."""
+
+    seed: int = 0
+    """Makes back-offs differ between runs. Between nodes they differ anyway."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.interval < self.window < NEVER or not 0 < self.backoff < NEVER:
+            raise MisuseError("timing needs 0 < interval < window and 0 < backoff, in seconds")
+
+    def delay(self, node_id: str, attempt: int) -> float:
+        """Seconds to hold back before this attempt: it grows, and differs by node.
+
+        A pure function of seed, node and attempt. Duels end because two nodes that keep drawing
+        from intervals that double will at last draw instants more than a ballot apart.
+        """
+        draw = hashlib.blake2b(f"{self.seed}/{node_id}/{attempt}".encode(), digest_size=8)
+        fraction = int.from_bytes(draw.digest(), "big") / 2**64
+        return self.backoff * 2.0 ** min(attempt, MAX_DOUBLINGS) * (0.5 + fraction)
+
+
+class Stance(enum.Enum):
+    """What a node thinks of leadership just now."""
+
+    FOLLOWING = "following"
+    """It follows a leader, or gives others the time to become one."""
+
+    ASKING = "asking"
+    """It hears no leader, and asks whether others do."""
+
+    CHALLENGING = "challenging"
+    """A quorum hears no leader: its ballot is in phase 1."""
+
+    LEADING = "leading"
+
+
+class Beat(NamedTuple):
+    """What one input does to `Heartbeats`: the next state, what to say, and what to do."""
+
+    heartbeats: Heartbeats
+    to_members: Heartbeat | None = None
+    answer: HeartbeatAnswer | None = None
+
+    challenge: bool = False
+    """Begin a ballot now."""
+
+    send_again: bool = False
+    """Repeat what the ballot still wants an answer to."""
+
+    ended: str | None = None
+    """Why the ballot that this node led or challenged with must end now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeats:
+    """Who leads, as far as this node can tell. A value; each method gives the next one.
+
+    Every instant in here is the one at which something is due.
+    """
+
+    node_id: str
+    quorums: Quorums
+    timing: Timing
+
+    challenge_at: float
+    """When it may ask to lead, unless it hears a leader; when its challenge has failed."""
+
+    stance: Stance = Stance.FOLLOWING
+
+    ballot: ProposalID = NO_PROPOSAL
+    """The ballot that it challenges or leads with."""
+
+    leader: ProposalID = NO_PROPOSAL
+    """The ballot of the leader that it follows, perhaps its own."""
+
+    leader_until: float = -NEVER
+    """When it stops counting on that leader."""
+
+    round_at: float = NEVER
+    """When the next round begins."""
+
+    answers: tuple[tuple[str, float], ...] = ()
+    """Who said yes (sorted), and until when that counts: one window from the *beginning* of the
+    round, so that an answer come late, or twice, proves no more than it should."""
+
+    attempt: int = 0
+    """Ballots that failed since this node last followed a leader."""
+
+    persist_due: float = NEVER
+    """When the persist under way is overdue."""
+
+    @classmethod
+    def begin(cls, node_id: str, quorums: Quorums, timing: Timing, now: float) -> Self:
+        """A node that has just started: it gives a leader one window to be heard."""
+        return cls(node_id, quorums, timing, now + timing.window + timing.delay(node_id, 0))
+
+    @property
+    def deadline(self) -> float:
+        """When to call `tick` next."""
+        if self.stance is Stance.LEADING:
+            return min(self.round_at, self.persist_due, self._followed_until())
+        if self.leader != NO_PROPOSAL:
+            return self.leader_until
+        return min(self.round_at, self.challenge_at)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node leads, as far as it knows."""
+        return self.stance is Stance.LEADING
+
+    def follows(self, now: float) -> ProposalID:
+        """The ballot of the leader that this node hears, or `NO_PROPOSAL`."""
+        return self.leader if now < self.leader_until else NO_PROPOSAL
+
+    def tick(self, now: float) -> Beat:
+        """Time has passed: give up what is hopeless, begin what is due."""
+        if self.stance is Stance.LEADING:
+            if now >= self.persist_due:
+                return self.end_ballot("its disk takes too long", now)
+            if now >= self._followed_until():
+                return self.end_ballot("no quorum follows it", now)
+        elif self.leader != NO_PROPOSAL:
+            if now < self.leader_until:
+                return Beat(self)
+            return replace(self, leader=NO_PROPOSAL).tick(now)
+        elif now >= self.challenge_at:
+            if self.stance is Stance.CHALLENGING:
+                return self.end_ballot("no quorum promises", now)
+            return self.ask(now)
+        return self._round(now) if now >= self.round_at else Beat(self)
+
+    def ask(self, now: float) -> Beat:
+        """Ask everybody "may I lead?", unless there is a leader. Not while the disk hangs."""
+        if self.stance is not Stance.FOLLOWING or self.follows(now) != NO_PROPOSAL:
+            return Beat(self)
+        if now >= self.persist_due:
+            return Beat(self._hold_back(now + self.timing.window))
+        asking = replace(self, stance=Stance.ASKING, leader=NO_PROPOSAL, challenge_at=NEVER)
+        return asking._round(now)
+
+    def receive_heartbeat(self, beat: Heartbeat, promised: ProposalID, now: float) -> Beat:
+        """Answer a round. `promised` is what this node's acceptor has promised.
+
+        It follows a leader only if it would also accept what that leader proposes. Whoever asks
+        to lead is told of the leader heard here. A node whose disk hangs answers nobody.
+        """
+        if now >= self.persist_due:
+            return Beat(self)
+        hears = self.follows(now)
+        if beat.leading == NO_PROPOSAL:
+            return Beat(self, answer=HeartbeatAnswer(hears, beat.round))
+        if beat.leading < max(promised, hears):
+            other = hears if hears > beat.leading else NO_PROPOSAL
+            return Beat(self, answer=HeartbeatAnswer(other, beat.round))
+        return self._follow(beat.leading, now)._replace(
+            answer=HeartbeatAnswer(beat.leading, beat.round)
+        )
+
+    def receive_answer(self, sender: str, answer: HeartbeatAnswer, now: float) -> Beat:
+        """Count who follows this leader, or who hears no leader that this asker would disturb."""
+        until = answer.round + self.timing.window
+        asked = self.stance in (Stance.ASKING, Stance.LEADING)
+        if not asked or not answer.round <= now < until or not self.quorums.is_member(sender):
+            return Beat(self)
+        answers = dict(self.answers)
+        if answer.follows == self.ballot:  # which is `NO_PROPOSAL` while it asks
+            answers[sender] = max(until, answers.get(sender, until))
+        elif self.stance is Stance.ASKING:
+            answers.pop(sender, None)
+        state = replace(self, answers=tuple(sorted(answers.items())))
+        willing = [member for member, until in state.answers if now < until]
+        if state.stance is Stance.ASKING and state.quorums.has_phase1(willing):
+            return Beat(state._challenge(now), challenge=True)
+        return Beat(state)
+
+    def receive_prepare(self, prepare: ProposalID, now: float) -> Self:
+        """Another node has begun a higher ballot: hold back until it has had its chance."""
+        if prepare.node_id == self.node_id or self.stance in (Stance.CHALLENGING, Stance.LEADING):
+            return self
+        hold = now + self.timing.window + self.timing.delay(self.node_id, self.attempt)
+        return self._hold_back(max(hold, self.challenge_at) if self.challenge_at < NEVER else hold)
+
+    def challenge_with(self, ballot: ProposalID) -> Self:
+        """The ballot that was begun when a `Beat` said `challenge`."""
+        return replace(self, ballot=ballot)
+
+    def lead(self, now: float) -> Beat:
+        """Phase 1 is done: this node leads, and says so at once.
+
+        Every member gets one window to follow it before their silence counts.
+        """
+        until = now + self.timing.window
+        leading = replace(
+            self,
+            stance=Stance.LEADING,
+            leader=self.ballot,
+            leader_until=NEVER,
+            answers=tuple((member, until) for member in self.quorums.members),
+            challenge_at=NEVER,
+            attempt=0,
+        )
+        return leading._round(now)._replace(send_again=False)
+
+    def end_ballot(self, reason: str, now: float) -> Beat:
+        """Stop leading or challenging, and hold back longer than the last time."""
+        attempt = self.attempt + 1
+        rested = replace(self, ballot=NO_PROPOSAL, leader=NO_PROPOSAL, attempt=attempt)
+        return Beat(rested._hold_back(now + self.timing.delay(self.node_id, attempt)), ended=reason)
+
+    def persist_began(self, now: float) -> Self:
+        """A persist is under way. Overdue, it ends leadership."""
+        return replace(self, persist_due=now + self.timing.window)
+
+    def persist_ended(self) -> Self:
+        """It is done."""
+        return replace(self, persist_due=NEVER)
+
+    def _follow(self, leader: ProposalID, now: float) -> Beat:
+        if leader == self.ballot:
+            return Beat(self)
+        until = now + self.timing.window
+        follower = replace(
+            self._hold_back(until + self.timing.delay(self.node_id, 0)),
+            ballot=NO_PROPOSAL,
+            leader=leader,
+            leader_until=until,
+            attempt=0,
+        )
+        return Beat(
+            follower,
+            ended=None if self.ballot == NO_PROPOSAL else "another node leads under a higher ID",
+        )
+
+    def _round(self, now: float) -> Beat:
+        """Ask everybody again: as a leader for their loyalty, else for leave to challenge."""
+        state = replace(self, round_at=now + self.timing.interval)
+        asks = self.stance is not Stance.CHALLENGING
+        return Beat(
+            state,
+            to_members=Heartbeat(self.ballot, now) if asks else None,
+            send_again=self.stance is not Stance.ASKING,
+        )
+
+    def _challenge(self, now: float) -> Self:
+        return replace(
+            self,
+            stance=Stance.CHALLENGING,
+            answers=(),
+            round_at=now + self.timing.interval,
+            challenge_at=now + self.timing.window,
+        )
+
+    def _hold_back(self, until: float) -> Self:
+        return replace(
+            self,
+            stance=Stance.FOLLOWING,
+            round_at=NEVER,
+            answers=(),
+            challenge_at=until,
+        )
+
+    def _followed_until(self) -> float:
+        """The instant at which the answers that still count stop being a phase-2 quorum."""
+        followers: list[str] = []
+        for member, until in sorted(self.answers, key=lambda answer: -answer[1]):
+            followers.append(member)
+            if self.quorums.has_phase2(followers):
+                return until
+        return -NEVER
+
+
+@dataclass(frozen=True)
+class HeartbeatNode(Generic[V]):
+    """A node that makes progress by itself: `Node` with `Heartbeats`.
+
+    Once it knows the decision it has no timers left: whoever asks is told, and all is quiet.
+    """
+
+    node: Node[V]
+    heartbeats: Heartbeats
+
+    @classmethod
+    def recover(
+        cls,
+        identity: Identity,
+        quorums: Quorums,
+        durable: DurableState[V] | None = None,
+        *,
+        timing: Timing,
+        now: float,
+    ) -> Self:
+        """The node as it is after a start at `now`. See `Node.recover` for the durable state."""
+        return cls(
+            Node[V].recover(identity, quorums, durable),
+            Heartbeats.begin(identity.node_id, quorums, timing, now),
+        )
+
+    @property
+    def node_id(self) -> str:
+        """This node's own ID."""
+        return self.node.node_id
+
+    @property
+    def chosen(self) -> Proposal[V] | NothingChosen:
+        """What this node knows to be chosen."""
+        return self.node.chosen
+
+    @property
+    def durable(self) -> DurableState[V]:
+        """Of the heartbeats nothing needs to survive."""
+        return self.node.durable
+
+    @property
+    def deadline(self) -> float | None:
+        """When it wants the next tick, or None once it knows the decision."""
+        return self.heartbeats.deadline if self._is_undecided else None
+
+    def step(self, input: Input[V], now: float) -> Step[Self, V]:
+        """Handle one input. A tick does what is due."""
+        match input:
+            case Envelope():
+                return self._receive(input, now)
+            case Propose(value):
+                return self._propose(value, now)
+            case Tick():
+                beat = self.heartbeats.tick(now) if self._is_undecided else Beat(self.heartbeats)
+                return self._apply(beat, now)
+            case PersistBegan():
+                return Step(replace(self, heartbeats=self.heartbeats.persist_began(now)))
+            case PersistEnded():
+                return Step(replace(self, heartbeats=self.heartbeats.persist_ended()))
+            case PersistFailed():
+                return self._apply(self.heartbeats.end_ballot("its disk failed", now), now)
+
+    @property
+    def _is_undecided(self) -> bool:
+        return self.node.chosen is NOTHING_CHOSEN
+
+    def _propose(self, value: V, now: float) -> Step[Self, V]:
+        """Propose it as leader, hand it to the leader, or ask at once to become the leader."""
+        step = self._apply_node(self.node.request(value), now)
+        if step.node._is_undecided and step.node.heartbeats.stance is not Stance.LEADING:
+            step = _join(step, step.node._hand_to_leader(now))
+            step = _join(step, step.node._apply(step.node.heartbeats.ask(now), now))
+        return step
+
+    def _receive(self, envelope: Envelope[Message[V]], now: float) -> Step[Self, V]:
+        message = envelope.message
+        if not isinstance(message, Heartbeat | HeartbeatAnswer | Request):
+            return self._apply_node(self.node.receive(envelope), now)
+        admitted = self.node.admit(envelope)
+        state = replace(self, node=admitted.node)
+        if admitted.events:
+            return Step(state, (), admitted.events)
+        sender = envelope.sender.node_id
+        if self.node.chosen is not NOTHING_CHOSEN:
+            tell = sender != self.node_id and not isinstance(message, HeartbeatAnswer)
+            return Step(state, self.node.to(sender, Chosen(self.node.chosen)) if tell else ())
+        if isinstance(message, Heartbeat):
+            return state._receive_heartbeat(sender, message, now)
+        if isinstance(message, HeartbeatAnswer):
+            state = replace(state, node=state.node.observe(message.follows))
+            return state._apply(state.heartbeats.receive_answer(sender, message, now), now)
+        if state.heartbeats.stance is not Stance.LEADING:
+            return Step(state)
+        return state._apply_node(state.node.request(message.value), now)
+
+    def _receive_heartbeat(self, sender: str, message: Heartbeat, now: float) -> Step[Self, V]:
+        state = replace(self, node=self.node.observe(message.leading))
+        beat = state.heartbeats.receive_heartbeat(message, state.node.acceptor.promised, now)
+        step = state._apply(beat, now)
+        if beat.answer is not None:
+            step = step._replace(messages=step.messages + self.node.to(sender, beat.answer))
+        if message.leading == NO_PROPOSAL:
+            return step
+        return _join(step, step.node._hand_to_leader(now))
+
+    def _hand_to_leader(self, now: float) -> Step[Self, V]:
+        """Give this node's value to the leader it follows; again with each of its rounds."""
+        leader, value = self.heartbeats.follows(now), self.node.proposer.value
+        if leader in (NO_PROPOSAL, self.heartbeats.ballot) or value is NO_VALUE:
+            return Step(self)
+        return Step(self, self.node.to(leader.node_id, Request(value)))
+
+    def _apply_node(self, step: Step[Node[V], V], now: float) -> Step[Self, V]:
+        """Take over what the node did, and what it means for leadership."""
+        before, after = self.node, step.node
+        state = replace(self, node=after)
+        heartbeats = self.heartbeats
+        if after.acceptor.promised > before.acceptor.promised:
+            heartbeats = heartbeats.receive_prepare(after.acceptor.promised, now)
+        beat = Beat(heartbeats)
+        if before.proposer.phase is not after.proposer.phase and self._is_undecided:
+            if after.proposer.phase is Phase.LEADING:
+                beat = heartbeats.lead(now)
+            elif after.proposer.phase is Phase.IDLE and after.chosen is NOTHING_CHOSEN:
+                beat = heartbeats.end_ballot("a quorum refuses it", now)
+        return _join(Step(state, step.messages, step.events), state._apply(beat, now))
+
+    def _apply(self, beat: Beat, now: float) -> Step[Self, V]:
+        """Do what the heartbeats say, and report who leads if that has changed."""
+        node, heartbeats = self.node, beat.heartbeats
+        messages: tuple[Envelope[Message[V]], ...] = ()
+        if beat.to_members is not None:
+            messages += node.to_members(beat.to_members)
+        if beat.ended is not None:
+            node = node.abandon()
+        if beat.send_again:
+            messages += node.send_again().messages
+        if beat.challenge:
+            prepared = node.prepare()
+            node, messages = prepared.node, messages + prepared.messages
+            heartbeats = heartbeats.challenge_with(node.proposer.ballot)
+        state = replace(self, node=node, heartbeats=heartbeats)
+        return Step(state, messages, _changes(self.heartbeats, heartbeats, beat.ended))
+
+
+def _changes(before: Heartbeats, after: Heartbeats, ended: str | None) -> tuple[Event[V], ...]:
+    """The events between two states: leadership lost, acquired, changed; in this order."""
+    events: tuple[Event[V], ...] = ()
+    if before.stance is Stance.LEADING and after.stance is not Stance.LEADING:
+        events += (LeadershipLost(before.ballot, ended or ""),)
+    if after.stance is Stance.LEADING and before.stance is not Stance.LEADING:
+        events += (LeadershipAcquired(after.ballot),)
+    if after.leader != before.leader:
+        events += (LeaderChanged(after.leader),)
+    return events
+
+
+def _join(first: Step[S, V], second: Step[S, V]) -> Step[S, V]:
+    return Step(second.node, first.messages + second.messages, first.events + second.events)

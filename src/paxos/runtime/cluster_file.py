@@ -1,0 +1,205 @@
+"""`cluster.toml`: who the nodes are, where they listen, and how they agree.
+
+    cluster = "shop"
+
+    [nodes.A]
+    address = "10.0.0.1:7000"     # where the others reach it
+    bind = "0.0.0.0:7000"         # where it listens; without it, at its address
+    weight = 1                    # of its vote
+
+    [quorums]                     # without it: more than half of the weight, in both phases
+    phase1 = 2
+    phase2 = 2
+
+    [timing]                      # seconds
+    interval = 0.05
+    window = 0.3
+    backoff = 0.05
+
+    [limits]
+    value_bytes = 3000
+
+Every node must have the same file, but for `bind`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from paxos.codec import STATE_OVERHEAD
+from paxos.errors import MisuseError
+from paxos.heartbeat import Timing
+from paxos.quorum import Quorums
+from paxos.slots import BLOCK_BYTES, MAX_SLOT_BYTES, capacity
+
+MAX_FILE_BYTES = 1 << 20
+
+DEFAULT_VALUE_BYTES = 3000
+"""With this bound a durable state fits the smallest slot, so a save writes one block."""
+
+LARGEST_VALUE_BYTES = capacity(MAX_SLOT_BYTES) - STATE_OVERHEAD
+"""What still fits the largest slot."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """`host:port`, an IPv6 host in brackets. Raises `MisuseError` for anything else."""
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise MisuseError(f"{text!r} is no address: write host:port, such as 127.0.0.1:7000")
+        return cls(host, int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What all nodes of a cluster have in common."""
+
+    name: str
+    addresses: dict[str, Address]
+    """Where each node is reached, sorted by node."""
+
+    quorums: Quorums
+    binds: dict[str, Address] = field(default_factory=dict[str, Address])
+    """Where a node listens if that differs from its address."""
+
+    timing: Timing = Timing()
+    value_bytes: int = DEFAULT_VALUE_BYTES
+    """The largest value that may be proposed."""
+
+    def bind(self, node_id: str) -> Address:
+        """Where this node listens."""
+        return self.binds.get(node_id, self.addresses[node_id])
+
+    @property
+    def slot_bytes(self) -> int:
+        """The size of a store's slots that holds any state of this cluster."""
+        needed, slot = self.value_bytes + STATE_OVERHEAD, BLOCK_BYTES
+        while capacity(slot) < needed:
+            slot += BLOCK_BYTES
+        return slot
+
+    def require(self, node_id: str) -> str:
+        """The node ID, if it is one of this cluster. Raises `MisuseError` otherwise."""
+        if node_id not in self.addresses:
+            raise MisuseError(
+                f"{node_id!r} is no node of this cluster: {', '.join(self.addresses)}"
+            )
+        return node_id
+
+
+class _Node(Struct, forbid_unknown_fields=True):
+    address: str
+    bind: str | None = None
+    weight: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+class _Quorums(Struct, forbid_unknown_fields=True):
+    phase1: int
+    phase2: int
+
+
+class _Timing(Struct, forbid_unknown_fields=True):
+    interval: float = Timing().interval
+    window: float = Timing().window
+    backoff: float = Timing().backoff
+
+
+class _Limits(Struct, forbid_unknown_fields=True):
+    value_bytes: Annotated[int, Meta(ge=0, le=LARGEST_VALUE_BYTES)] = DEFAULT_VALUE_BYTES
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    cluster: str
+    nodes: dict[str, _Node]
+    quorums: _Quorums | None = None
+    timing: _Timing = msgspec.field(default_factory=_Timing)
+    limits: _Limits = msgspec.field(default_factory=_Limits)
+
+
+def read_cluster_file(path: Path) -> Cluster:
+    """Read `cluster.toml`. Raises `MisuseError`, with what to mend, if it is not in order."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MisuseError(
+            f"cannot read {path}: {error.strerror}. Name your cluster.toml"
+        ) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise MisuseError(f"{path} is larger than {MAX_FILE_BYTES} bytes: is it a cluster.toml?")
+    try:
+        return _cluster(msgspec.toml.decode(data, type=_File))
+    except (msgspec.MsgspecError, UnicodeDecodeError, MisuseError) as error:
+        raise MisuseError(f"{path}: {error}") from error
+
+
+def write_cluster_file(path: Path, cluster: Cluster) -> None:
+    """Write a `cluster.toml` that reads as this cluster."""
+    weights = dict(cluster.quorums.weights)
+    document = {
+        "cluster": cluster.name,
+        "nodes": {
+            node_id: {"address": str(address), "weight": weights[node_id]}
+            | ({"bind": str(cluster.binds[node_id])} if node_id in cluster.binds else {})
+            for node_id, address in cluster.addresses.items()
+        },
+        "quorums": {"phase1": cluster.quorums.phase1, "phase2": cluster.quorums.phase2},
+        "timing": {
+            "interval": cluster.timing.interval,
+            "window": cluster.timing.window,
+            "backoff": cluster.timing.backoff,
+        },
+        "limits": {"value_bytes": cluster.value_bytes},
+    }
+    path.write_bytes(msgspec.toml.encode(document))
+
+
+def _cluster(file: _File) -> Cluster:
+    for name in (file.cluster, *file.nodes):
+        if not _NAME.fullmatch(name):
+            raise MisuseError(f"{name!r} is no name: use 1 to 64 of the letters A-Z a-z 0-9 _ . -")
+    if not file.nodes:
+        raise MisuseError("there are no nodes: add [nodes.A] with an address")
+    nodes = dict(sorted(file.nodes.items()))
+    addresses = {node_id: Address.parse(node.address) for node_id, node in nodes.items()}
+    if len(set(addresses.values())) < len(addresses):
+        raise MisuseError("two nodes have the same address")
+    return Cluster(
+        file.cluster,
+        addresses,
+        Quorums.weighted(
+            {node_id: node.weight for node_id, node in nodes.items()},
+            phase1=None if file.quorums is None else file.quorums.phase1,
+            phase2=None if file.quorums is None else file.quorums.phase2,
+        ),
+        {node_id: Address.parse(node.bind) for node_id, node in nodes.items() if node.bind},
+        Timing(file.timing.interval, file.timing.window, file.timing.backoff),
+        file.limits.value_bytes,
+    )

@@ -1,0 +1,84 @@
+"""Saves on a thread of their own, so that a hung disk stops neither the loop nor the process."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from paxos.durable import Store
+from paxos.errors import FaultError
+
+
+class SyncHungError(FaultError):
+    """A save was still under way when everything else had stopped: its disk hangs."""
+
+
+class DiskThread:
+    """One store, and the one thread that touches it. Used from one event loop."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        """Take over the open store of this folder. It is closed by `close`, on the thread."""
+        self._store = store
+        self._folder = folder
+        self._loop = asyncio.get_running_loop()
+        self._closed = asyncio.Event()
+        self._saving_since: float | None = None
+        self._jobs: queue.SimpleQueue[
+            tuple[bytes, Callable[[BaseException | None], None]] | None
+        ] = queue.SimpleQueue()
+        # A daemon, since Python waits for all others at exit, and a hung sync may never return.
+        thread = threading.Thread(target=self._run, name="paxos disk", daemon=True)
+        thread.start()
+
+    def save(self, state: bytes, done: Callable[[BaseException | None], None]) -> None:
+        """Save, then call `done` in the event loop with None or with what went wrong.
+
+        At most one save is under way at a time: the machine's contract.
+        """
+        self._saving_since = self._loop.time()
+        self._jobs.put((state, done))
+
+    async def close(self, patience: float) -> None:
+        """Finish the save under way and close the store.
+
+        Raises `SyncHungError` if that takes longer than `patience` (seconds). The thread is then
+        left behind; it does not keep the process from ending.
+        """
+        self._jobs.put(None)
+        try:
+            async with asyncio.timeout(patience):
+                await self._closed.wait()
+        except TimeoutError:
+            since = self._saving_since
+            hung = patience if since is None else self._loop.time() - since
+            raise SyncHungError(
+                f"saving to {self._folder} has hung for {hung:.1f} seconds. What it should "
+                "save was never acknowledged. See to the disk before you start this node again"
+            ) from None
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            state, done = job
+            error: BaseException | None = None
+            try:
+                self._store.save(state)
+            except BaseException as failure:  # noqa: BLE001 - the loop's side decides what it means
+                error = failure
+            self._tell(self._saved, done, error)
+        with suppress(FaultError):  # all that was acknowledged is synced; closing adds nothing
+            self._store.close()
+        self._tell(self._closed.set)
+
+    def _saved(
+        self, done: Callable[[BaseException | None], None], error: BaseException | None
+    ) -> None:
+        self._saving_since = None
+        done(error)
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop has been closed: nobody is waiting any more
+            self._loop.call_soon_threadsafe(callback, *arguments)

@@ -1,0 +1,158 @@
+"""Links to peers: one connection to each, opened by the sender, opened again when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from paxos.codec import ENVELOPE_OVERHEAD
+from paxos.errors import FaultError
+from paxos.runtime import protocol
+from paxos.runtime.cluster_file import Address
+
+MAX_QUEUED_FRAMES = 1024
+"""To one peer. A minute of heartbeats and far more ballots than are ever open at once."""
+
+MAX_QUEUED_BYTES = 8 << 20
+"""To one peer. What a peer has missed for longer is cheaper to say anew than to store."""
+
+FIRST_RETRY = 0.02
+LAST_RETRY = 1.0
+"""Seconds between attempts to connect: doubling from the first to the last."""
+
+CONNECT_PATIENCE = 3.0
+"""Seconds for one attempt to connect: a packet that is dropped must not hold up a link for ever."""
+
+log = logging.getLogger("paxos.runtime")
+
+
+class Outbox:
+    """Frames that wait for a link. Past its bounds the oldest go: any message may be lost."""
+
+    def __init__(
+        self, max_frames: int = MAX_QUEUED_FRAMES, max_bytes: int = MAX_QUEUED_BYTES
+    ) -> None:
+        """Start empty, with bounds on the frames and on their bytes together."""
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._max_frames = max_frames
+        self._max_bytes = max_bytes
+        self._filled = asyncio.Event()
+        self.dropped = 0
+        """How many frames were dropped because too much waited."""
+
+    def put(self, frame: bytes) -> None:
+        """Add a frame."""
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        while len(self._frames) > self._max_frames or self._bytes > self._max_bytes:
+            self._bytes -= len(self._frames.popleft())
+            self.dropped += 1
+        self._filled.set()
+
+    async def take(self) -> bytes:
+        """All that waits, in order, once there is something."""
+        while not self._frames:
+            self._filled.clear()
+            await self._filled.wait()
+        taken = b"".join(self._frames)
+        self._frames.clear()
+        self._bytes = 0
+        return taken
+
+
+class Link:
+    """The way to one peer."""
+
+    def __init__(
+        self,
+        peer: str,
+        address: Address,
+        greeting: bytes,
+        jitter: Callable[[], float],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`run` connects. `jitter` draws from 0 to 1, so that peers do not retry in step."""
+        self._outbox: Outbox | None = None
+        self._awake = asyncio.Event()
+        self._peer = peer
+        self._address = address
+        self._greeting = greeting
+        self._jitter = jitter
+        self._tls = tls
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, if there is a connection.
+
+        Nothing is kept for a peer that cannot be reached: it would be stale news by the time that
+        it arrived, and whatever still matters is said again.
+        """
+        if self._outbox is not None:
+            self._outbox.put(frame)
+
+    def wake(self) -> None:
+        """Connect without further delay: the peer was just heard of."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Connect, send, and connect again when the connection breaks. Never returns."""
+        retry = FIRST_RETRY
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_PATIENCE):
+                    reader, writer = await asyncio.open_connection(
+                        self._address.host, self._address.port, ssl=self._tls
+                    )
+            except OSError as error:  # a timeout is one of them
+                log.debug("cannot reach %s at %s: %s", self._peer, self._address, error)
+            else:
+                retry = FIRST_RETRY
+                await self._use(reader, writer)
+            await self._rest(retry * (0.5 + self._jitter() / 2))
+            retry = min(2 * retry, LAST_RETRY)
+
+    async def _rest(self, seconds: float) -> None:
+        self._awake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+
+    async def _use(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send until the connection breaks. The peer says nothing here but why it hangs up."""
+        self._outbox = Outbox()
+        listening = asyncio.create_task(self._listen(reader, self._outbox))
+        try:
+            writer.write(self._greeting)
+            while not listening.done():
+                writer.write(await self._outbox.take())
+                await writer.drain()
+        except OSError as error:
+            log.debug("the link to %s broke: %s", self._peer, error)
+        finally:
+            self._outbox = None
+            listening.cancel()
+            await close(writer)
+
+    async def _listen(self, reader: asyncio.StreamReader, outbox: Outbox) -> None:
+        """Return when the connection has ended."""
+        try:
+            body = await protocol.read_frame(reader, ENVELOPE_OVERHEAD)
+            match protocol.decode_reply(body):
+                case protocol.Refused(reason):
+                    log.warning("%s at %s refuses us: %s", self._peer, self._address, reason)
+                case _:
+                    log.warning("%s at %s talks out of turn", self._peer, self._address)
+        except FaultError as fault:
+            log.debug("the link to %s ended: %s", self._peer, fault)
+        asyncio.get_running_loop().call_soon(outbox.put, b"")  # lets `_use` see it
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, whatever state it is in."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()

@@ -1,0 +1,346 @@
+"""A node of a cluster, served over TCP by asyncio.
+
+    async with serve(cluster, folder) as server:
+        proposal = await server.decide(b"a value")
+
+Leaving the block stops everything that it started, and returns when all has stopped. What ends
+the node early (a failing disk, a proof of damage, a bug) is raised in the block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import random
+import ssl
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paxos import durable
+from paxos.codec import (
+    ENVELOPE_OVERHEAD,
+    MalformedError,
+    decode_envelope,
+    decode_state,
+    encode_envelope,
+)
+from paxos.errors import FaultError, MisuseError
+from paxos.events import Event, ValueChosen
+from paxos.heartbeat import HeartbeatNode
+from paxos.machine import Machine, Propose
+from paxos.messages import NOTHING_ACCEPTED, NOTHING_CHOSEN, Envelope, Identity, Proposal
+from paxos.runtime import protocol
+from paxos.runtime.cluster_file import Cluster
+from paxos.runtime.disk_thread import DiskThread
+from paxos.runtime.driver import Driver, NodeMachine
+from paxos.runtime.links import Link, close
+from paxos.runtime.store import open_store
+
+MAX_CONNECTIONS = 512
+"""Open to this node at once, peers and clients together; each costs memory."""
+
+MAX_UNSEEN_EVENTS = 1024
+"""For one watcher: the events of hours. One that reads none for so long misses the oldest."""
+
+GREETING_PATIENCE = 5.0
+"""Seconds in which a new connection must say who it is and what it wants."""
+
+DISK_PATIENCE = 1.0
+"""Seconds that stopping waits for a save under way."""
+
+log = logging.getLogger("paxos.runtime")
+
+
+class AddressTakenError(MisuseError):
+    """Something else listens where this node should."""
+
+
+class StoppedError(FaultError):
+    """The node stopped before it knew: the outcome is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """What both ends of a link use instead of plain TCP. Both must check certificates."""
+
+    listening: ssl.SSLContext
+    connecting: ssl.SSLContext
+
+
+@asynccontextmanager
+async def serve(
+    cluster: Cluster,
+    folder: Path,
+    *,
+    tls: TLS | None = None,
+    jitter: Callable[[], float] = random.random,
+) -> AsyncGenerator[NodeServer]:
+    """Run the node whose store is in `folder`, as long as the block lasts.
+
+    Raises, before the block, what `durable.open` raises; `MisuseError` if the store belongs to
+    no node of this cluster; `AddressTakenError` if its port is taken. In the block, or when it
+    is left, whatever ended the node; `SyncHungError` if its disk still hangs.
+    """
+    store = open_store(folder, cluster)
+    disk = DiskThread(store, folder)
+    try:
+        machine = _recover(store, cluster)
+        with _one_error():
+            async with asyncio.TaskGroup() as tasks:
+                server = NodeServer(cluster, machine, disk, tasks)
+                await server.start(tls, jitter)
+                try:
+                    yield server
+                finally:
+                    server.stop()
+    finally:
+        await disk.close(DISK_PATIENCE)
+
+
+class NodeServer:
+    """A running node. `serve` makes it."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        machine: NodeMachine,
+        disk: DiskThread,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Put the parts together; `start` sets them going."""
+        self.cluster = cluster
+        self.identity: Identity = machine.node.node.identity
+        self._driver = Driver(machine, disk, self._send, self._publish)
+        self._tasks = tasks
+        self._running: set[asyncio.Task[None]] = set()
+        self._links: dict[str, Link] = {}
+        self._listener: asyncio.Server | None = None
+        self._watchers: set[asyncio.Queue[Event[bytes]]] = set()
+        self._chosen: asyncio.Future[Proposal[bytes]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def node(self) -> HeartbeatNode[bytes]:
+        """The state of the node, as it is now: immutable, to look at."""
+        return self._driver.node
+
+    async def decide(self, value: bytes) -> Proposal[bytes]:
+        """Propose a value, and return what is chosen: this value or another.
+
+        Raises `MisuseError` if the value is larger than the cluster allows; nothing was done
+        then. Cancelling the wait does not cancel the proposal: its outcome is unknown.
+        """
+        if len(value) > self.cluster.value_bytes:
+            raise MisuseError(
+                f"a value of {len(value)} bytes: this cluster allows {self.cluster.value_bytes}"
+            )
+        self._driver.feed(Propose(value))
+        return await self.chosen()
+
+    async def chosen(self) -> Proposal[bytes]:
+        """Wait until this node knows what is chosen. Raises `StoppedError` if it stops before."""
+        return await asyncio.shield(self._chosen)
+
+    @contextmanager
+    def watch(self) -> Generator[asyncio.Queue[Event[bytes]]]:
+        """A queue of what happens from now on. Who reads too slowly misses the oldest."""
+        queue: asyncio.Queue[Event[bytes]] = asyncio.Queue(MAX_UNSEEN_EVENTS)
+        self._watchers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._watchers.discard(queue)
+
+    def status(self) -> protocol.Status:
+        """How this node is, by its own word."""
+        node, durable_state = self.node, self.node.durable
+        accepted, chosen = durable_state.accepted, node.chosen
+        return protocol.Status(
+            self.identity.node_id,
+            self.identity.incarnation,
+            str(node.heartbeats.leader),
+            node.heartbeats.leads,
+            str(durable_state.promised),
+            "none" if accepted is NOTHING_ACCEPTED else str(accepted.id),
+            None if chosen is NOTHING_CHOSEN else _outcome(chosen),
+        )
+
+    async def start(self, tls: TLS | None, jitter: Callable[[], float]) -> None:
+        """Listen, connect to the others, and begin."""
+        own = self.identity.node_id
+        bind = self.cluster.bind(own)
+        try:
+            self._listener = await asyncio.start_server(
+                self._connected, bind.host, bind.port, ssl=tls.listening if tls else None
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AddressTakenError(
+                    f"{bind} is taken: stop what listens there, or give {own} another address"
+                ) from error
+            raise MisuseError(f"cannot listen at {bind}: {error.strerror}") from error
+        if tls is None and not bind.is_loopback:
+            log.warning("%s listens at %s, and its links are unauthenticated: whoever reaches this "
+                        "port can speak for any node", own, bind)  # fmt: skip
+        greeting = protocol.encode(
+            protocol.PeerGreeting(self.cluster.name, own, self.identity.incarnation)
+        )
+        for peer, address in self.cluster.addresses.items():
+            if peer != own:
+                link = Link(peer, address, greeting, jitter, tls.connecting if tls else None)
+                self._links[peer] = link
+                self._run(link.run())
+        self._run(self._raise_failure())
+        self._driver.start()
+
+    def stop(self) -> None:
+        """Begin to stop: no more connections, inputs or outputs. The task group does the rest."""
+        self._driver.close()
+        if self._listener is not None:
+            self._listener.close()
+        if not self._chosen.done():
+            self._chosen.set_exception(StoppedError("the node stopped before it knew the decision"))
+            self._chosen.exception()  # so that it counts as seen if nobody waits
+        for task in self._running:
+            task.cancel()
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _raise_failure(self) -> None:
+        await self._driver.failure
+
+    def _send(self, envelope: Envelope[Any]) -> None:
+        link = self._links.get(envelope.recipient)
+        if link is not None:  # else a stranger, to whom there is no way back
+            link.send(protocol.frame(encode_envelope(envelope)))
+
+    def _publish(self, event: Event[bytes]) -> None:
+        log.info("%s: %s", self.identity.node_id, event)
+        if isinstance(event, ValueChosen) and not self._chosen.done():
+            self._chosen.set_result(event.proposal)
+        for queue in self._watchers:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._running) >= MAX_CONNECTIONS:
+            writer.close()
+        else:
+            self._run(self._attend(reader, writer))
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection. Its faults end it, and nothing else."""
+        try:
+            async with asyncio.timeout(GREETING_PATIENCE):
+                greeting = protocol.decode_greeting(
+                    await protocol.read_frame(reader, ENVELOPE_OVERHEAD)
+                )
+            if greeting.cluster != self.cluster.name:
+                raise MalformedError(f"this is cluster {self.cluster.name}, not {greeting.cluster}")
+            if isinstance(greeting, protocol.PeerGreeting):
+                await self._hear_peer(greeting, reader)
+            else:
+                await self._answer_client(reader, writer)
+        except (MalformedError, MisuseError) as fault:
+            log.warning("%s hangs up: %s", self.identity.node_id, fault)
+            writer.write(protocol.encode(protocol.Refused(str(fault)[:1000])))
+        except (FaultError, OSError) as fault:
+            log.debug("%s: %s", self.identity.node_id, fault)
+        finally:
+            await close(writer)
+
+    async def _hear_peer(
+        self, greeting: protocol.PeerGreeting, reader: asyncio.StreamReader
+    ) -> None:
+        """Feed the machine with what a peer sends, as long as it speaks for itself alone."""
+        if greeting.node_id not in self._links:
+            raise MalformedError(f"{greeting.node_id} is no other node of this cluster")
+        self._links[greeting.node_id].wake()
+        largest = protocol.largest_frame(self.cluster.value_bytes)
+        while True:
+            body = await protocol.read_frame(reader, largest)
+            envelope = decode_envelope(body, value_bytes=self.cluster.value_bytes)
+            sender = envelope.sender
+            if (sender.node_id, sender.incarnation) != (greeting.node_id, greeting.incarnation):
+                raise MalformedError(f"{greeting.node_id} speaks for {sender.node_id}")
+            self._driver.feed(envelope)
+
+    async def _answer_client(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        async with asyncio.timeout(GREETING_PATIENCE):
+            call = protocol.decode_call(
+                await protocol.read_frame(reader, protocol.largest_frame(self.cluster.value_bytes))
+            )
+        await _while_connected(reader, self._answer(call, writer))
+
+    async def _answer(self, call: protocol.Call, writer: asyncio.StreamWriter) -> None:
+        match call:
+            case protocol.Decide(value):
+                await _reply(writer, _outcome(await self.decide(value)))
+            case protocol.AskStatus():
+                await _reply(writer, self.status())
+            case protocol.Watch():
+                await self._answer_watch(writer)
+
+    async def _answer_watch(self, writer: asyncio.StreamWriter) -> None:
+        with self.watch() as events:
+            await _reply(writer, self.status())
+            while True:
+                event = await events.get()
+                await _reply(writer, protocol.Happened(type(event).__name__, str(event)[:1000]))
+
+
+def _recover(store: durable.Store, cluster: Cluster) -> NodeMachine:
+    """The machine of the node whose store this is, as it was when it stopped or was killed."""
+    owner, state = store.identity, decode_state(store.state)
+    identity = Identity(owner.cluster, owner.node_id, owner.incarnation)
+    now = asyncio.get_running_loop().time()
+    node = HeartbeatNode[bytes].recover(
+        identity, cluster.quorums, state, timing=cluster.timing, now=now
+    )
+    return Machine(node, now)
+
+
+def _outcome(proposal: Proposal[bytes]) -> protocol.Outcome:
+    return protocol.Outcome(proposal.id.number, proposal.id.node_id, proposal.value)
+
+
+async def _reply(writer: asyncio.StreamWriter, reply: protocol.Reply) -> None:
+    writer.write(protocol.encode(reply))
+    await writer.drain()
+
+
+async def _while_connected(
+    reader: asyncio.StreamReader, answering: Coroutine[Any, Any, None]
+) -> None:
+    """Finish the answer, unless the client hangs up before."""
+    answer = asyncio.ensure_future(answering)
+    gone = asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            answer.result()
+    finally:
+        answer.cancel()
+        gone.cancel()
+        await asyncio.gather(answer, gone, return_exceptions=True)
+
+
+@contextmanager
+def _one_error() -> Generator[None]:
+    """Raise an error as itself, and not as a group of one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        errors = list(group.exceptions)
+        if len(errors) > 1:
+            raise
+        raise errors[0] from None

@@ -1,0 +1,185 @@
+"""A crash at any moment, with anything left of what was not synced, costs nothing acknowledged."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from durable.crash_states import CrashDisk, DiskState, crash_states
+from durable.stores import (
+    FOLDER,
+    IDENTITY,
+    STATE,
+    filling,
+    reopened,
+    serials,
+    store_with,
+    torn_store,
+)
+from paxos import durable
+
+OLD, NEW, OTHER = filling("o"), filling("n"), filling("x")
+
+BEFORE_A_SAVE = {
+    "a fresh store": store_with(initial=OLD),
+    "a store saved once": store_with(OLD),
+    "a store saved twice": store_with(OTHER, OLD),
+    "a store whose last write was torn": torn_store(OLD, torn=OTHER),
+}
+
+
+def states_of_a_save(before: DiskState) -> Iterator[tuple[DiskState, frozenset[bytes]]]:
+    """Yield all that a crash during or after a save can leave, and what may be recovered then."""
+    disk = CrashDisk(before)
+    store = durable.open(FOLDER, disk=disk)
+    assert store.state == OLD
+    *during, after = disk.moments_of(lambda: store.save(NEW))
+    for crashed in crash_states(during):
+        yield crashed, frozenset({OLD, NEW})
+    for crashed in crash_states([after]):
+        yield crashed, frozenset({NEW})
+
+
+def moments_of_opening(state: DiskState) -> tuple[list[DiskState], bytes]:
+    """Open the store; return each moment of that, and what was recovered."""
+    disk = CrashDisk(state)
+    stores: list[durable.Store] = []
+    moments = disk.moments_of(lambda: stores.append(durable.open(FOLDER, disk=disk)))
+    return moments, stores[0].state
+
+
+@pytest.mark.parametrize("before", BEFORE_A_SAVE.values(), ids=BEFORE_A_SAVE)
+def test_after_a_crash_the_last_acknowledged_state_is_there_or_the_one_being_saved(
+    before: DiskState,
+) -> None:
+    recovered: set[bytes] = set()
+    for crashed, acceptable in states_of_a_save(before):
+        state = reopened(crashed).state
+        assert state in acceptable
+        recovered.add(state)
+    assert recovered == {OLD, NEW}  # both do happen
+
+
+def test_a_second_crash_during_or_after_opening_costs_nothing_more() -> None:
+    before = BEFORE_A_SAVE["a store whose last write was torn"]
+    checked: set[tuple[DiskState, frozenset[bytes]]] = set()
+    for crashed, acceptable in states_of_a_save(before):
+        (*during, after), recovered = moments_of_opening(crashed)
+        # Once it is open, what was recovered is known to the caller: there is no way back.
+        for moments, demanded in ((during, acceptable), ([after], frozenset({recovered}))):
+            for state in crash_states(moments):
+                if (state, demanded) not in checked:
+                    checked.add((state, demanded))
+                    assert reopened(state).state in demanded
+    assert len(checked) > 3**8  # a sector of the other slot: old, new, or what mends it
+
+
+def test_a_state_that_was_only_in_the_cache_is_on_the_disk_once_it_is_open() -> None:
+    disk = CrashDisk(store_with(OLD))
+    store = durable.open(FOLDER, disk=disk)
+    killed_before_the_sync = disk.moments_of(lambda: store.save(NEW))[-2]
+    (*_, after), recovered = moments_of_opening(killed_before_the_sync)
+    assert recovered == NEW
+    assert [reopened(state).state for state in after.power_cuts()] == [NEW]
+
+
+def test_a_state_read_back_after_a_failed_sync_is_on_the_disk_once_it_is_open() -> None:
+    disk = CrashDisk(store_with(OLD))
+    store = durable.open(FOLDER, disk=disk)
+    disk.fault = lambda method: errno.EIO if method == "sync" else None
+    with pytest.raises(durable.DiskError):
+        store.save(NEW)
+    # The system shows it, and has forgotten to write it: a mere second sync would change nothing.
+    assert len(set(disk.state.power_cuts())) == 2**8
+    (*_, after), recovered = moments_of_opening(disk.state)
+    assert recovered == NEW
+    assert [reopened(state).state for state in after.power_cuts()] == [NEW]
+
+
+@pytest.mark.parametrize("survivors", range(1, 8))
+def test_two_attempts_under_one_serial_never_look_whole(survivors: int) -> None:
+    first_attempt = torn_store(OLD, torn=OTHER, sectors=survivors)
+    disk = CrashDisk(first_attempt)
+    store = durable.open(FOLDER, disk=disk)
+    moments = disk.moments_of(lambda: store.save(NEW))
+    assert max(serials(disk.state)) > max(serials(first_attempt))
+    for state in crash_states(moments):
+        assert reopened(state).state in {OLD, NEW}
+
+
+def test_the_serial_of_a_torn_write_is_never_used_again() -> None:
+    crashed = torn_store(OLD, torn=OTHER)
+    used = set(serials(crashed))
+    disk = CrashDisk(crashed)
+    store = durable.open(FOLDER, disk=disk)
+    store.save(NEW)
+    store.save(OLD)
+    assert min(serials(disk.state)) > max(used)
+
+
+@pytest.mark.parametrize("before", BEFORE_A_SAVE.values(), ids=BEFORE_A_SAVE)
+def test_a_save_touches_only_the_slot_without_the_newest_state(before: DiskState) -> None:
+    disk = CrashDisk(before)
+    store = durable.open(FOLDER, disk=disk)
+    for state in (NEW, OTHER, NEW):
+        newest = max(serials(disk.state))
+        moments = disk.moments_of(partial(store.save, state))
+        assert all(serials(moment).count(newest) == 8 for moment in moments)
+
+
+@pytest.mark.parametrize("sectors", range(8))
+def test_a_power_cut_while_rot_is_mended_does_not_make_the_store_corrupt(sectors: int) -> None:
+    stale = store_with(OTHER, OLD).damage(STATE, 4096 + 512 * sectors, b"rot")
+    moments, recovered = moments_of_opening(stale)
+    assert recovered == OLD
+    for state in crash_states(moments):
+        assert reopened(state).state == OLD
+
+
+def test_an_init_cut_off_leaves_a_whole_store_or_none_and_can_be_called_again() -> None:
+    disk = CrashDisk()
+    moments = disk.moments_of(lambda: durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk))
+    answers: set[durable.Answer] = set()
+    for state in crash_states(moments, unread={"state.new"}):
+        report = durable.inspect(FOLDER, disk=CrashDisk(state))
+        answers.add(report.answer)
+        again = CrashDisk(state)
+        if report.answer is durable.Answer.LOST:
+            durable.init(FOLDER, IDENTITY, initial=NEW, disk=again)
+            assert {reopened(left).state for left in crash_states([again.state])} == {NEW}
+        else:
+            assert report.state == OLD
+            with pytest.raises(durable.StoreExistsError):
+                durable.init(FOLDER, IDENTITY, initial=NEW, disk=again)
+    assert answers == {durable.Answer.LOST, durable.Answer.FRESH}
+
+
+def test_a_store_is_there_for_good_once_init_has_returned() -> None:
+    disk = CrashDisk()
+    durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk)
+    assert {reopened(state).state for state in crash_states([disk.state])} == {OLD}
+
+
+def test_a_store_is_there_for_good_once_it_was_opened_though_init_was_killed() -> None:
+    disk = CrashDisk()
+    moments = disk.moments_of(lambda: durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk))
+    renamed = [state for state in moments if state.lookup(STATE) is not None]
+    assert any(len(list(state.power_cuts())) > 1 for state in renamed)
+    for state in renamed:
+        (*_, after), _ = moments_of_opening(state)
+        assert [reopened(left).state for left in after.power_cuts()] == [OLD]
+
+
+def test_init_reads_nothing_of_an_unfinished_one() -> None:
+    disk = CrashDisk()
+    moments = disk.moments_of(lambda: durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk))
+    unfinished = next(state for state in moments if len(state.files) and len(state.files[0]) > 10)
+    disk = CrashDisk(unfinished)
+    with pytest.raises(durable.LostError):
+        durable.open(FOLDER, disk=disk)
+    durable.init(FOLDER, IDENTITY, initial=NEW, disk=disk)
+    assert "read_at" not in disk.calls
+    assert reopened(disk.state).state == NEW
