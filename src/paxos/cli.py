@@ -45,6 +45,9 @@ Answer = tuple[int, dict[str, Any]]
 """An exit code, and what `--json` prints."""
 
 
+Command = Callable[[argparse.Namespace, Console], Answer]
+
+
 class UnknownOutcomeError(FaultError):
     """The value may be chosen, now or later, or never."""
 
@@ -128,7 +131,8 @@ def _node(options: argparse.Namespace, out: Console) -> Answer:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     cluster = read_cluster_file(options.cluster)
-    return OK, {"status": asyncio.run(_serve_until_signal(cluster, options.folder, out))}
+    status = asyncio.run(_serve_until_signal(cluster, options.folder, out))
+    return OK, {"node": status.node_id, **_plain(status)}
 
 
 async def _serve_until_signal(cluster: Cluster, folder: Path, out: Console) -> protocol.Status:
@@ -257,7 +261,7 @@ def _inspect(options: argparse.Namespace, out: Console) -> Answer:
     out.print(f"prepared up to {state.ballot}, promised {state.promised}, accepted {shown}")
     return OK, answer | {
         "ballot": state.ballot,
-        "promised": state.promised,
+        "promised": str(state.promised),
         "accepted": accepted and {"id": accepted.id, "value": demo.text(accepted.value)},
     }
 
@@ -269,17 +273,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"paxos {paxos.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(
-        name: str, run: Callable[[argparse.Namespace, Console], Answer], what: str, example: str
-    ) -> argparse.ArgumentParser:
+    def add(name: str, run: Command, what: str, example: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
-            name, help=what, description=what, epilog=f"example: {example}"
+            name, help=what, description=what, epilog=f"example: paxos {name} {example}"
         )
         command.add_argument("--json", action="store_true", help="print one JSON object, no more")
         command.set_defaults(run=run)
         return command
 
-    def add_cluster(command: argparse.ArgumentParser) -> None:
+    _demo_arguments(
+        add("demo", _demo, "real processes agree while some are killed", "--nodes 5 --seed 7")
+    )
+    init = add("init", _init, "make the memory of a node that has never run", "--node A ./a")
+    init.add_argument("folder", type=Path, metavar="DIR", help="to be made")
+    init.add_argument("--node", required=True, metavar="ID", help="a node of the cluster")
+    node = add("node", _node, "run the node whose memory is in DIR", "./a")
+    node.add_argument("folder", type=Path, metavar="DIR", help="made by paxos init")
+    decide = add("decide", _decide, "propose a value, and print what is chosen", "tea --node A")
+    decide.add_argument("value", metavar="VALUE", help="text")
+    decide.add_argument("--node", metavar="ID", help="ask this node, and no other")
+    decide.add_argument(
+        "--timeout",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="then the outcome is unknown (default: 10)",
+    )
+    status = add("status", _status, "ask nodes how they are", "--node A")
+    status.add_argument("--node", metavar="ID", help="ask this node alone")
+    for command in (init, node, decide, status):
         command.add_argument(
             "--cluster",
             type=Path,
@@ -287,13 +309,12 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="who the nodes are (default: cluster.toml)",
         )
+    inspect = add("inspect", _inspect, "print what a node's memory holds", "./a")
+    inspect.add_argument("folder", type=Path, metavar="DIR", help="made by paxos init")
+    return parser
 
-    command = add(
-        "demo",
-        _demo,
-        "real processes agree while some of them are killed",
-        "paxos demo --nodes 5 --seed 7",
-    )
+
+def _demo_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--nodes", type=int, default=5, metavar="N", help="3 to 9 (default: 5)")
     command.add_argument("--seed", type=int, metavar="N", help="draws who is killed, and when")
     command.add_argument(
@@ -302,43 +323,3 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--keep", type=Path, metavar="DIR", help="leave folders and logs in this new folder"
     )
-
-    command = add(
-        "init",
-        _init,
-        "make the memory of a node that has never run",
-        "paxos init --node A /var/lib/paxos-a",
-    )
-    command.add_argument("folder", type=Path, metavar="DIR", help="to be made")
-    command.add_argument("--node", required=True, metavar="ID", help="a node of the cluster")
-    add_cluster(command)
-
-    command = add(
-        "node", _node, "run the node whose memory is in DIR", "paxos node /var/lib/paxos-a"
-    )
-    command.add_argument("folder", type=Path, metavar="DIR", help="made by paxos init")
-    add_cluster(command)
-
-    command = add(
-        "decide", _decide, "propose a value, and print what is chosen", "paxos decide tea --node A"
-    )
-    command.add_argument("value", metavar="VALUE", help="text")
-    command.add_argument("--node", metavar="ID", help="ask this node, and no other")
-    command.add_argument(
-        "--timeout",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="then the outcome is unknown (default: 10)",
-    )
-    add_cluster(command)
-
-    command = add("status", _status, "ask nodes how they are", "paxos status --node A")
-    command.add_argument("--node", metavar="ID", help="ask this node alone")
-    add_cluster(command)
-
-    command = add(
-        "inspect", _inspect, "print what a node's memory holds", "paxos inspect /var/lib/paxos-a"
-    )
-    command.add_argument("folder", type=Path, metavar="DIR", help="made by paxos init")
-    return parser

@@ -11,6 +11,7 @@ not change within a version.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -155,10 +156,10 @@ _states = msgspec.msgpack.Decoder(_State)
 
 
 def encode_envelope(envelope: Envelope[Message[bytes]]) -> bytes:
-    """The envelope as bytes. Raises `MisuseError` if its value is larger than any may be."""
+    """The envelope as bytes. Raises `MisuseError` for one that no node would take."""
     sender = envelope.sender
-    return _encoder.encode(
-        _Envelope(
+    return _encoded(
+        lambda: _Envelope(
             envelope.version,
             sender.cluster,
             sender.node_id,
@@ -166,7 +167,8 @@ def encode_envelope(envelope: Envelope[Message[bytes]]) -> bytes:
             sender.epoch,
             envelope.recipient,
             _to_wire(envelope.message),
-        )
+        ),
+        decode_envelope,
     )
 
 
@@ -185,9 +187,10 @@ def decode_envelope(data: bytes, *, value_bytes: int = MAX_VALUE_BYTES) -> Envel
 
 
 def encode_state(state: DurableState[bytes]) -> bytes:
-    """The durable state as bytes. Raises `MisuseError` if its value is larger than any may be."""
-    return _encoder.encode(
-        _State(STATE_VERSION, state.ballot, _id(state.promised), _accepted(state.accepted))
+    """The durable state as bytes. Raises `MisuseError` for one that no node could start from."""
+    return _encoded(
+        lambda: _State(STATE_VERSION, state.ballot, _id(state.promised), _accepted(state.accepted)),
+        decode_state,
     )
 
 
@@ -203,10 +206,20 @@ def decode_state(data: bytes) -> DurableState[bytes]:
     )
 
 
+def _encoded(build: Callable[[], _Wire], decode: Callable[[bytes], object]) -> bytes:
+    """Encode, and read it back: what this side would not take must not leave it."""
+    try:
+        data = _encoder.encode(build())
+        decode(data)
+    except (MalformedError, TypeError, ValueError, OverflowError) as error:
+        raise MisuseError(f"this cannot be encoded: {error}") from error
+    return data
+
+
 def _decoded(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
     try:
         return decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:  # text that is no Unicode is the latter
         raise MalformedError(f"{len(data)} bytes that do not fit the format: {error}") from error
 
 
@@ -297,6 +310,8 @@ def _accepted_of(wire: _Proposal | None) -> Proposal[bytes] | NothingAccepted:
 
 
 def _bounded(value: bytes) -> bytes:
+    if not isinstance(value, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        raise MisuseError(f"a value is bytes at this edge, not {type(value).__name__}: encode it")
     if len(value) > MAX_VALUE_BYTES:
         raise MisuseError(f"a value of {len(value)} bytes: at most {MAX_VALUE_BYTES} are allowed")
     return value

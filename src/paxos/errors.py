@@ -6,7 +6,16 @@ nothing that a caller does wrong raises anything outside `MisuseError`.
 
 
 class PaxosError(Exception):
-    """Every error that this library raises on purpose."""
+    """Every error that this library raises on purpose.
+
+    Equal if type and text are: a machine that has stopped is a state like any other.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and str(other) == str(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), str(self)))
 
 
 class MisuseError(PaxosError):

@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, Self
+from typing import Generic, NamedTuple, Self, assert_never
 
 from paxos.errors import MisuseError
 from paxos.events import Event, LeaderChanged, LeadershipAcquired, LeadershipLost
@@ -46,6 +46,7 @@ from paxos.messages import (
     Identity,
     Message,
     NothingChosen,
+    Prepare,
     Proposal,
     Request,
     V,
@@ -68,7 +69,7 @@ class Timing:
     """Between two rounds, and before something is sent again."""
 
     window: float = 0.3
-    """The liveness window. Longer than a few rounds and a slow sync together."""
+    """The liveness window. Longer than a few rounds and two slow syncs together."""
 
     backoff: float = 0.05
     """The first back-off of a challenger. It doubles with each attempt that fails."""
@@ -155,6 +156,12 @@ class Heartbeats:
     """Who said yes (sorted), and until when that counts: one window from the *beginning* of the
     round, so that an answer come late, or twice, proves no more than it should."""
 
+    leader_since: float = NEVER
+    """When it began to follow that leader."""
+
+    leader_round: float = -NEVER
+    """The newest of that leader's rounds. Older ones, come late or twice, prolong nothing."""
+
     attempt: int = 0
     """Ballots that failed since this node last followed a leader."""
 
@@ -221,12 +228,11 @@ class Heartbeats:
         hears = self.follows(now)
         if beat.leading == NO_PROPOSAL:
             return Beat(self, answer=HeartbeatAnswer(hears, beat.round))
-        if beat.leading < max(promised, hears):
+        ended_here = beat.leading.node_id == self.node_id and beat.leading != self.ballot
+        if ended_here or beat.leading < max(promised, hears, self.ballot):
             other = hears if hears > beat.leading else NO_PROPOSAL
             return Beat(self, answer=HeartbeatAnswer(other, beat.round))
-        return self._follow(beat.leading, now)._replace(
-            answer=HeartbeatAnswer(beat.leading, beat.round)
-        )
+        return self._follow(beat, now)._replace(answer=HeartbeatAnswer(beat.leading, beat.round))
 
     def receive_answer(self, sender: str, answer: HeartbeatAnswer, now: float) -> Beat:
         """Count who follows this leader, or who hears no leader that this asker would disturb."""
@@ -241,7 +247,8 @@ class Heartbeats:
             answers.pop(sender, None)
         state = replace(self, answers=tuple(sorted(answers.items())))
         willing = [member for member, until in state.answers if now < until]
-        if state.stance is Stance.ASKING and state.quorums.has_phase1(willing):
+        enough = state.quorums.has_phase1(willing) and state.quorums.has_phase2(willing)
+        if state.stance is Stance.ASKING and enough:
             return Beat(state._challenge(now), challenge=True)
         return Beat(state)
 
@@ -251,6 +258,17 @@ class Heartbeats:
             return self
         hold = now + self.timing.window + self.timing.delay(self.node_id, self.attempt)
         return self._hold_back(max(hold, self.challenge_at) if self.challenge_at < NEVER else hold)
+
+    def ignores(self, prepare: ProposalID, now: float) -> bool:
+        """Whether this ballot comes too late: its owner has ended it, or a leader is settled.
+
+        A Prepare may be held up by a network, or by a disk that hung, until nobody wants it any
+        more. Where a leader is new, the ballot belongs to a duel, and the higher one shall win.
+        """
+        if prepare.node_id == self.node_id:
+            return prepare != self.ballot
+        settled = now >= self.leader_since + self.timing.window
+        return settled and self.follows(now) not in (NO_PROPOSAL, prepare)
 
     def challenge_with(self, ballot: ProposalID) -> Self:
         """The ballot that was begun when a `Beat` said `challenge`."""
@@ -267,6 +285,7 @@ class Heartbeats:
             stance=Stance.LEADING,
             leader=self.ballot,
             leader_until=NEVER,
+            leader_since=now,
             answers=tuple((member, until) for member in self.quorums.members),
             challenge_at=NEVER,
             attempt=0,
@@ -287,15 +306,18 @@ class Heartbeats:
         """It is done."""
         return replace(self, persist_due=NEVER)
 
-    def _follow(self, leader: ProposalID, now: float) -> Beat:
-        if leader == self.ballot:
+    def _follow(self, beat: Heartbeat, now: float) -> Beat:
+        is_known = beat.leading == self.leader
+        if beat.leading == self.ballot or (is_known and beat.round <= self.leader_round):
             return Beat(self)
         until = now + self.timing.window
         follower = replace(
             self._hold_back(until + self.timing.delay(self.node_id, 0)),
             ballot=NO_PROPOSAL,
-            leader=leader,
+            leader=beat.leading,
             leader_until=until,
+            leader_since=self.leader_since if is_known else now,
+            leader_round=beat.round,
             attempt=0,
         )
         return Beat(
@@ -319,7 +341,7 @@ class Heartbeats:
             stance=Stance.CHALLENGING,
             answers=(),
             round_at=now + self.timing.interval,
-            challenge_at=now + self.timing.window,
+            challenge_at=now + self.timing.window * (1 + min(self.attempt, MAX_DOUBLINGS)),
         )
 
     def _hold_back(self, until: float) -> Self:
@@ -333,12 +355,10 @@ class Heartbeats:
 
     def _followed_until(self) -> float:
         """The instant at which the answers that still count stop being a phase-2 quorum."""
-        followers: list[str] = []
-        for member, until in sorted(self.answers, key=lambda answer: -answer[1]):
-            followers.append(member)
-            if self.quorums.has_phase2(followers):
-                return until
-        return -NEVER
+        latest = sorted(self.answers, key=lambda answer: -answer[1])
+        members = [member for member, _ in latest]
+        enough = next(n for n in range(len(members) + 1) if self.quorums.has_phase2(members[:n]))
+        return latest[enough - 1][1]
 
 
 @dataclass(frozen=True)
@@ -403,6 +423,8 @@ class HeartbeatNode(Generic[V]):
                 return Step(replace(self, heartbeats=self.heartbeats.persist_ended()))
             case PersistFailed():
                 return self._apply(self.heartbeats.end_ballot("its disk failed", now), now)
+            case _:
+                assert_never(input)
 
     @property
     def _is_undecided(self) -> bool:
@@ -411,19 +433,21 @@ class HeartbeatNode(Generic[V]):
     def _propose(self, value: V, now: float) -> Step[Self, V]:
         """Propose it as leader, hand it to the leader, or ask at once to become the leader."""
         step = self._apply_node(self.node.request(value), now)
-        if step.node._is_undecided and step.node.heartbeats.stance is not Stance.LEADING:
+        if step.node._is_undecided:
             step = _join(step, step.node._hand_to_leader(now))
             step = _join(step, step.node._apply(step.node.heartbeats.ask(now), now))
         return step
 
     def _receive(self, envelope: Envelope[Message[V]], now: float) -> Step[Self, V]:
         message = envelope.message
-        if not isinstance(message, Heartbeat | HeartbeatAnswer | Request):
-            return self._apply_node(self.node.receive(envelope), now)
         admitted = self.node.admit(envelope)
         state = replace(self, node=admitted.node)
         if admitted.events:
             return Step(state, (), admitted.events)
+        if not isinstance(message, Heartbeat | HeartbeatAnswer | Request):
+            if isinstance(message, Prepare) and self.heartbeats.ignores(message.id, now):
+                return Step(state)
+            return self._apply_node(self.node.receive(envelope), now)
         sender = envelope.sender.node_id
         if self.node.chosen is not NOTHING_CHOSEN:
             tell = sender != self.node_id and not isinstance(message, HeartbeatAnswer)
@@ -432,9 +456,9 @@ class HeartbeatNode(Generic[V]):
             return state._receive_heartbeat(sender, message, now)
         if isinstance(message, HeartbeatAnswer):
             state = replace(state, node=state.node.observe(message.follows))
-            return state._apply(state.heartbeats.receive_answer(sender, message, now), now)
-        if state.heartbeats.stance is not Stance.LEADING:
-            return Step(state)
+            step = state._apply(state.heartbeats.receive_answer(sender, message, now), now)
+            told = message.follows != NO_PROPOSAL and step.node.heartbeats.stance is Stance.ASKING
+            return _join(step, step.node._hand_on(sender)) if told else step
         return state._apply_node(state.node.request(message.value), now)
 
     def _receive_heartbeat(self, sender: str, message: Heartbeat, now: float) -> Step[Self, V]:
@@ -448,11 +472,21 @@ class HeartbeatNode(Generic[V]):
         return _join(step, step.node._hand_to_leader(now))
 
     def _hand_to_leader(self, now: float) -> Step[Self, V]:
-        """Give this node's value to the leader it follows; again with each of its rounds."""
-        leader, value = self.heartbeats.follows(now), self.node.proposer.value
-        if leader in (NO_PROPOSAL, self.heartbeats.ballot) or value is NO_VALUE:
+        """Give this node's value to all if it follows a leader; again with each of its rounds.
+
+        To all, for the leader may be heard and not hear; whoever has no value takes this one.
+        """
+        leader = self.heartbeats.follows(now)
+        if leader in (NO_PROPOSAL, self.heartbeats.ballot):
             return Step(self)
-        return Step(self, self.node.to(leader.node_id, Request(value)))
+        return self._hand_on(*self.node.quorums.members)
+
+    def _hand_on(self, *recipients: str) -> Step[Self, V]:
+        value = self.node.proposer.value
+        if value is NO_VALUE:
+            return Step(self)
+        others = (r for r in recipients if r != self.node_id)
+        return Step(self, tuple(e for r in others for e in self.node.to(r, Request(value))))
 
     def _apply_node(self, step: Step[Node[V], V], now: float) -> Step[Self, V]:
         """Take over what the node did, and what it means for leadership."""

@@ -175,8 +175,9 @@ class Machine(Generic[N, D, V]):
     def receive(self, input: Envelope[Message[V]] | Propose[V] | Tick, now: float) -> None:
         """Handle one input at the instant `now` (seconds, monotonic).
 
-        Raises `MisuseError` if time runs back, if the machine has stopped, or if it is already
-        handling something. A fault that proves damage stops the machine and comes as an event.
+        Raises `MisuseError` if time runs back, if the machine has stopped, if it is already
+        handling something, or if what is proposed has no hash or does not equal itself. A fault
+        that proves damage stops the machine and comes as an event.
         """
         self._enter()
         try:
@@ -184,10 +185,12 @@ class Machine(Generic[N, D, V]):
                 raise MisuseError(
                     f"this machine has stopped ({self._stopped}): open its store anew"
                 )
-            if not now >= self._now:
-                raise MisuseError(f"time ran back from {self._now} to {now}: use a monotonic clock")
+            if not self._now <= now < float("inf"):
+                raise MisuseError(f"time went from {self._now} to {now}: use a monotonic clock")
             if len(self._send) + len(self._events) >= MAX_QUEUED:
                 raise MisuseError("outputs pile up: take them by ready() after each receive()")
+            if isinstance(input, Propose):
+                _demand_possible(input.value)
             self._now = now
             self._step(input)
         finally:
@@ -300,6 +303,15 @@ class Machine(Generic[N, D, V]):
 def waits_for_persist(message: Message[V]) -> bool:
     """Which of the two lists a message goes to. The only place that knows."""
     return isinstance(message, Prepare | Promise | Accepted)
+
+
+def _demand_possible(value: object) -> None:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise MisuseError(f"{value!r} cannot be a value, for it has no hash: freeze it") from error
+    if value != value:  # noqa: PLR0124 - NaN is not itself, and would look like damage
+        raise MisuseError(f"{value!r} cannot be a value, for it does not equal itself")
 
 
 def _newest(envelopes: tuple[Envelope[Any], ...]) -> tuple[Envelope[Any], ...]:

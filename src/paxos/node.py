@@ -20,7 +20,7 @@ import enum
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self
 
-from paxos.errors import ConflictError, MisuseError
+from paxos.errors import ConflictError
 from paxos.events import BallotLost, EnvelopeRefused, ValueChosen
 from paxos.machine import Input, Propose, Step, Tick
 from paxos.messages import (
@@ -130,11 +130,7 @@ class Proposer(Generic[V]):
     """The highest ID heard of. A hint that saves a hopeless ballot; it need not survive."""
 
     def propose(self, value: V) -> tuple[Self, Accept[V] | None]:
-        """Set the value, unless there is one. A leader that is free proposes it at once.
-
-        Raises `MisuseError` for what cannot be a value: what has no hash, or differs from itself.
-        """
-        _demand_possible(value)
+        """Set the value, unless there is one. A leader that is free proposes it at once."""
         if self.value is not NO_VALUE:
             return self, None
         if self.phase is Phase.LEADING and self.proposal is NO_VALUE:
@@ -187,12 +183,11 @@ class Proposer(Generic[V]):
         if nack.id != self.ballot or self.phase is Phase.IDLE or not self.quorums.is_member(sender):
             return proposer
         refused_by = _with_member(self.refused_by, sender)
-        if self.phase is Phase.PREPARING:
-            # A promise stands, even if its sender has promised more since and refuses this twice.
-            outstanding = [member for member in refused_by if member not in self.promised_by]
-            is_lost = self.quorums.blocks_phase1(outstanding)
-        else:
-            is_lost = self.quorums.blocks_phase2(refused_by)
+        # A promise stands, even if its sender has promised more since and refuses this one twice.
+        unpromised = [member for member in refused_by if member not in self.promised_by]
+        is_lost = self.quorums.blocks_phase2(refused_by) or (
+            self.phase is Phase.PREPARING and self.quorums.blocks_phase1(unpromised)
+        )
         return proposer.abandon() if is_lost else replace(proposer, refused_by=refused_by)
 
     def observe(self, proposal_id: ProposalID) -> Self:
@@ -514,15 +509,6 @@ class Node(Generic[V]):
         others = (m for m in self.quorums.members if m != self.node_id)
         messages = () if tell is None else tuple(Envelope(self.identity, m, tell) for m in others)
         return Step(node, messages, (ValueChosen(learner.chosen),))
-
-
-def _demand_possible(value: object) -> None:
-    try:
-        hash(value)
-    except TypeError as error:
-        raise MisuseError(f"{value!r} cannot be a value, for it has no hash: freeze it") from error
-    if value != value:  # noqa: PLR0124 - NaN is not itself, and would look like damage
-        raise MisuseError(f"{value!r} cannot be a value, for it does not equal itself")
 
 
 def _demand_same_value(one: Proposal[Any], other: Proposal[Any]) -> None:

@@ -7,7 +7,7 @@ meet (Howard, Malkhi, Spiegelman, *Flexible Paxos*, 2016).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -85,24 +85,23 @@ class Quorums:
         """Whether this node has a vote."""
         return node_id in self._weight_of
 
-    def weight(self, nodes: Iterable[str]) -> int:
-        """What the votes of these nodes weigh together. Each node must be given once."""
-        weight_of = self._weight_of
-        return sum([weight_of.get(node, 0) for node in nodes])
+    def weight(self, nodes: Collection[str]) -> int:
+        """What the votes of these nodes weigh together. A node given twice counts once."""
+        return sum([weight for member, weight in self.weights if member in nodes])
 
-    def has_phase1(self, promisers: Iterable[str]) -> bool:
+    def has_phase1(self, promisers: Collection[str]) -> bool:
         """Whether these nodes contain a quorum of promises."""
         return self.weight(promisers) >= self.phase1
 
-    def has_phase2(self, voters: Iterable[str]) -> bool:
+    def has_phase2(self, voters: Collection[str]) -> bool:
         """Whether these nodes contain a quorum of votes."""
         return self.weight(voters) >= self.phase2
 
-    def blocks_phase1(self, refusers: Iterable[str]) -> bool:
+    def blocks_phase1(self, refusers: Collection[str]) -> bool:
         """Whether no quorum of promises is left without these nodes."""
         return self.weight(self.members) - self.weight(refusers) < self.phase1
 
-    def blocks_phase2(self, refusers: Iterable[str]) -> bool:
+    def blocks_phase2(self, refusers: Collection[str]) -> bool:
         """Whether no quorum of votes is left without these nodes."""
         return self.weight(self.members) - self.weight(refusers) < self.phase2
 

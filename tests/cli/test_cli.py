@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,19 +88,17 @@ def test_a_node_stopped_with_json_prints_one_object(cluster: Path) -> None:
     folder = cluster.parent / "A"
     command = [sys.executable, "-m", "paxos", "node", str(folder), "--cluster", str(cluster)]
     with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as node:
-        wait_until_locked(folder)
+        wait_until_it_answers(cluster)
         node.send_signal(signal.SIGTERM)
         out, _ = node.communicate()
         assert node.returncode == 0
-    assert json.loads(out)["status"]["node_id"] == "A"
+    assert json.loads(out)["node"] == "A"
 
 
-def wait_until_locked(folder: Path) -> None:
-    from paxos import durable
-
-    give_up = time.monotonic() + 30
-    while not durable.inspect(folder).locked:
-        assert time.monotonic() < give_up
+def wait_until_it_answers(cluster: Path) -> None:
+    ask = ["status", "--node", "A", "--json", "--cluster", str(cluster)]
+    while main(ask) != 0:  # bounded by the time limit that every test has
+        pass
 
 
 def test_without_a_quorum_the_outcome_is_unknown(cluster: Path, capsys: Capture) -> None:

@@ -305,8 +305,8 @@ class Roles:
 @pytest.mark.parametrize(
     ("quorums", "restarting", "states"),
     [
-        pytest.param(MAJORITY_OF_3, "", 206_665, id="three-acceptors"),
-        pytest.param(Quorums.majority("AB"), "PQ", 4_129, id="proposers-restart"),
+        pytest.param(MAJORITY_OF_3, "", 198_037, id="three-acceptors"),
+        pytest.param(Quorums.majority("AB"), "PQ", 3_683, id="proposers-restart"),
         pytest.param(
             Quorums.flexible("ABC", phase1=3, phase2=1), "", 20_137, id="all-promise-one-votes"
         ),

@@ -281,9 +281,6 @@ def test_a_challenger_does_not_follow_a_leader_below_its_own_promise() -> None:
     assert hears(state, A1, now, promised=B2).heartbeats == state
 
 
-@pytest.mark.xfail(
-    reason="it gives up a ballot whose Prepare is on its way to the disk and cannot be called back"
-)
 def test_a_challenger_does_not_follow_a_leader_below_its_own_ballot() -> None:
     """Else its Prepare, once on disk, ends the leader's ballot as well, and neither is left."""
     state, now = challenging()
@@ -472,8 +469,15 @@ def test_a_follower_woken_late_asks_at_once() -> None:
 
 def test_each_round_renews_the_following() -> None:
     state, now = following()
-    state = hears(state, B1, now + 5).heartbeats
+    state = state.receive_heartbeat(Heartbeat(B1, 8.0), NO_PROPOSAL, now + 5).heartbeats
     assert state.follows(now + 5 + WINDOW - 0.1) == B1
+
+
+def test_a_round_that_comes_twice_renews_nothing() -> None:
+    """A network may repeat the heartbeats of a dead leader for ever."""
+    state, now = following()
+    again = Heartbeat(B1, state.leader_round)
+    assert state.receive_heartbeat(again, NO_PROPOSAL, now + 5).heartbeats == state
 
 
 def test_a_follower_changes_to_a_leader_of_a_higher_id() -> None:
@@ -542,7 +546,6 @@ def test_only_askers_and_leaders_count_answers() -> None:
         assert says(state, "B", NO_PROPOSAL, now) == Beat(state)
 
 
-@pytest.mark.xfail(reason="its own ballot, which it ended, is taken for that of another leader")
 def test_a_node_does_not_follow_a_ballot_that_it_has_ended_itself() -> None:
     """What it said to itself as leader may still be on the way when it stops leading."""
     state, now = leading()

@@ -249,9 +249,6 @@ def test_nodes_that_come_back_do_not_unseat_a_working_leader(nodes: str) -> None
         assert list(world.leaders) == [leader], world
 
 
-@pytest.mark.xfail(
-    reason="its Prepare leaves when the disk is free, and ends a ballot that a quorum follows"
-)
 @NODES
 def test_a_disk_that_hung_during_a_challenge_unseats_no_leader_once_it_is_free(nodes: str) -> None:
     """The challenge is long over then, and nobody will use the ballot."""
@@ -420,7 +417,6 @@ def test_with_disks_that_take_a_third_of_a_window_all_decide_within_4_windows(no
         assert all_decide(world, nodes, within=4)
 
 
-@pytest.mark.xfail(reason="a challenge lasts a window, and needs two persists one after the other")
 @NODES
 def test_with_disks_that_take_two_thirds_of_a_window_all_decide_in_the_end(nodes: str) -> None:
     """No persist is overdue, so nobody is told of these disks; and no ballot ever succeeds."""

@@ -181,7 +181,6 @@ def test_a_restored_machine_is_free_of_the_one_that_it_was_taken_of() -> None:
     assert restored.snapshot() == new_machine().snapshot()
 
 
-@pytest.mark.xfail(reason="two ConflictErrors that say the same are not equal")
 def test_machines_that_found_the_same_damage_have_equal_snapshots() -> None:
     """Else an explorer takes one state for as many as it has ways to get there."""
     snapshots: list[AnySnapshot] = []

@@ -24,6 +24,8 @@ from core.cluster import (
 )
 from core.roles import learner_with_votes, new_proposer, promise
 from paxos import (
+    NO_PROPOSAL,
+    NOTHING_ACCEPTED,
     NOTHING_CHOSEN,
     Accept,
     Accepted,
@@ -149,6 +151,28 @@ def test_an_abandoned_ballot_leaves_nothing_behind() -> None:
             highest_seen=max(A1, proposer.highest_seen),
         )
         assert after.unanswered is None
+
+
+def test_a_new_ballot_begins_with_nothing_of_the_last_one() -> None:
+    fresh, _ = Proposer("A", MAJORITY_OF_3, value="own", ballot=A1, highest_seen=A1).prepare()
+    proposer, _ = new_proposer("A").prepare()
+    proposer, _ = proposer.receive_promise("B", promise(A1, Proposal(NO_PROPOSAL, "reported")))
+    proposer = proposer.receive_nack("C", Nack(A1, B1))
+    assert proposer.prepare() == (fresh, Prepare(A2))
+    proposer, _ = proposer.receive_promise("A", promise(A1))
+    assert proposer.phase is Phase.LEADING
+    assert proposer.prepare() == (fresh, Prepare(A2))
+
+
+def test_a_leader_keeps_nothing_of_phase_1_but_its_proposal() -> None:
+    proposer: Proposer[Value] = leading_node().proposer
+    assert (proposer.promised_by, proposer.adopted) == ((), NOTHING_ACCEPTED)
+    assert proposer.proposal == Proposal(A1, "own")
+    proposer, _ = Proposer[Value]("B", MAJORITY_OF_3, highest_seen=A1).prepare()
+    for member in "AC":
+        proposer, _ = proposer.receive_promise(member, promise(B2, Proposal(A1, "adopted")))
+    assert (proposer.promised_by, proposer.adopted) == ((), NOTHING_ACCEPTED)
+    assert proposer.proposal == Proposal(B2, "adopted")
 
 
 def test_a_refusal_of_a_ballot_that_has_ended_is_news_and_no_more() -> None:
@@ -388,3 +412,24 @@ def test_after_a_failure_not_even_hints_leave() -> None:
     ready = cluster.machines["B"].ready()
     assert (ready.send, ready.send_after_persist) == ((), ())
     assert [type(event) for event in ready.events] == [Stopped]
+
+
+@pytest.mark.parametrize(
+    ("quorums", "promised", "refused"),
+    [
+        (Quorums.majority("ABC"), "B", "BC"),
+        (Quorums.flexible("ABC", phase1=1, phase2=3), "", "B"),
+    ],
+    ids=["majority", "all-must-vote"],
+)
+def test_a_ballot_that_cannot_win_any_more_is_given_up(
+    quorums: Quorums, promised: str, refused: str
+) -> None:
+    """Who has refused this ballot will refuse its Accept: then phase 1 is not worth finishing."""
+    proposer: Proposer[Value] = Proposer("A", quorums, value="own")
+    proposer, _ = proposer.prepare()
+    for member in promised:
+        proposer, _ = proposer.receive_promise(member, promise(A1))
+    for member in refused:
+        proposer = proposer.receive_nack(member, Nack(A1, promised=B2))
+    assert proposer.phase is Phase.IDLE

@@ -46,6 +46,9 @@ value_bytes = 100000
 """
 
 
+SOUND = Cluster("shop", {"A": Address("127.0.0.1", 7000)}, Quorums.majority("A"))
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where the file is."""
@@ -58,9 +61,7 @@ def read(path: Path, text: str) -> Cluster:
 
 
 def test_a_name_and_a_node_are_enough(path: Path) -> None:
-    assert read(path, SMALLEST) == Cluster(
-        "shop", {"A": Address("127.0.0.1", 7000)}, Quorums.majority("A")
-    )
+    assert read(path, SMALLEST) == SOUND
 
 
 def test_everything_that_a_file_may_say(path: Path) -> None:
@@ -101,6 +102,32 @@ def test_a_seed_is_not_lost_in_silence(path: Path) -> None:
     except MisuseError:
         return
     assert read_cluster_file(path) == seeded
+
+
+NOT_WRITTEN = {
+    "a cluster without a name": replace(SOUND, name=""),
+    "a cluster with a space in its name": replace(SOUND, name="my shop"),
+    "a node with a space in its name": replace(
+        SOUND, addresses={"my node": Address("h", 1)}, quorums=Quorums.majority(["my node"])
+    ),
+    "a node without a vote": replace(SOUND, addresses={"A": Address("h", 1), "B": Address("h", 2)}),
+    "a vote without a node": replace(SOUND, quorums=Quorums.majority("AB")),
+    "two nodes at one address": replace(
+        SOUND,
+        addresses={"A": Address("h", 1), "B": Address("h", 1)},
+        quorums=Quorums.majority("AB"),
+    ),
+    "a bind address of no node": replace(SOUND, binds={"Z": Address("h", 1)}),
+    "an address without a port": replace(SOUND, addresses={"A": Address("h", 0)}),
+    "values larger than a store holds": replace(SOUND, value_bytes=1 << 20),
+}
+
+
+@pytest.mark.parametrize("what", NOT_WRITTEN)
+def test_what_could_not_be_read_is_not_written(path: Path, what: str) -> None:
+    with pytest.raises(MisuseError):
+        write_cluster_file(path, NOT_WRITTEN[what])
+    assert not path.exists()
 
 
 NOT_IN_ORDER: dict[str, tuple[str, str]] = {

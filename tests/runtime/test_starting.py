@@ -111,6 +111,15 @@ async def test_a_store_that_is_too_small_for_the_cluster_is_refused_at_once(
 
 
 @in_event_loop
+async def test_a_bound_below_what_was_accepted_is_refused_at_once(alone: Loopback) -> None:
+    # Otherwise the others hang up on this node whenever it tells them of that value: for ever.
+    async with alone.serve("A") as (a,):
+        await a.decide(bytes(100))
+    with pytest.raises(MisuseError, match=str(alone.folder("A"))):
+        await start(alone.with_cluster(value_bytes=99))
+
+
+@in_event_loop
 async def test_a_peer_whose_name_cannot_be_resolved_does_not_stop_a_node(pair: Loopback) -> None:
     nowhere = pair.with_cluster(
         addresses={"A": pair.address("A"), "B": Address("no..where", 7000)},

@@ -98,6 +98,8 @@ class Driver:
                 if error is None:
                     self._machine.persisted()
                     self._dispatch(then_send)
+                    # The next persist begins now, not at the last input: it must not look old.
+                    self._machine.receive(Tick(), self._loop.time())
                     self._perform()
                 elif isinstance(error, FaultError):
                     self._machine.failed(error)

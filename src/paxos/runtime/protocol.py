@@ -163,5 +163,5 @@ async def read_frame(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
 def _decoded(decoder: msgspec.msgpack.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:  # text that is no Unicode is the latter
         raise MalformedError(f"{len(body)} bytes that do not fit the protocol: {error}") from error
