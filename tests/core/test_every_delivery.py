@@ -38,6 +38,8 @@ from paxos import (
     Quorums,
 )
 
+pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+
 
 class Spoken(NamedTuple):
     """Who said it, and what."""

@@ -35,6 +35,8 @@ from paxos import (
 )
 from paxos.messages import NothingAccepted
 
+pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+
 QUORUMS = [
     pytest.param(Quorums.majority("ABC"), id="majority"),
     pytest.param(Quorums.flexible("ABC", phase1=3, phase2=1), id="all-promise-one-votes"),

@@ -27,6 +27,8 @@ from paxos import (
 )
 from paxos.heartbeat import Stance
 
+pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+
 Links: TypeAlias = frozenset[tuple[str, str]]
 """Directed links that work: (from, to)."""
 

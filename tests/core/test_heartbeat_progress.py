@@ -32,6 +32,8 @@ from paxos import (
 )
 from paxos.heartbeat import Stance
 
+pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+
 NODES = pytest.mark.parametrize("nodes", ["ABC", "ABCDE"])
 FEW_SEEDS = range(3)
 SEEDS = range(30)

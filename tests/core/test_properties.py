@@ -27,6 +27,8 @@ from core.cluster import Cluster, Value
 from core.random_walk import QUORUMS, VALUES, WEIGHTS, Walk
 from paxos import NOTHING_ACCEPTED, NOTHING_CHOSEN, FaultError, ProposalID, Quorums
 
+pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+
 T = TypeVar("T")
 
 WHICH = st.integers(0, 11)

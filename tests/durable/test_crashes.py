@@ -21,6 +21,8 @@ from durable.stores import (
 )
 from paxos import durable
 
+pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+
 OLD, NEW, OTHER = filling("o"), filling("n"), filling("x")
 
 BEFORE_A_SAVE = {

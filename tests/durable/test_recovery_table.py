@@ -10,6 +10,8 @@ import pytest
 from durable import histories
 from paxos.slots import TABLE, Evidence, Recovery, SlotReading, recover
 
+pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+
 
 def reading(sectors: tuple[int, ...]) -> SlotReading:
     """Return what the code under test makes of these sectors: serials, or BAD."""
