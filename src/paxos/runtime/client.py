@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from paxos.errors import FaultError, MisuseError
@@ -29,10 +29,12 @@ async def decide(
 ) -> protocol.Outcome:
     """Have a node propose this value; return what is chosen, be it this value or another.
 
-    Waits as long as it takes: bound it by `asyncio.timeout`. Raises `UnreachableError` or
-    `RefusedError` if nothing was proposed. Any other error, a timeout and a cancelled wait leave
-    the outcome unknown: the value may be chosen, now or later.
+    Waits as long as it takes: bound it by `asyncio.timeout`. Raises `MisuseError` for what this
+    cluster does not allow as a value, and `UnreachableError` or `RefusedError` if nothing was
+    proposed. Any other error, a timeout and a cancelled wait leave the outcome unknown: the value
+    may be chosen, now or later.
     """
+    cluster.require_value(value)
     async with _call(cluster, node_id, protocol.Decide(value), tls) as reader:
         reply = await _reply(reader, cluster)
         if isinstance(reply, protocol.Outcome):
@@ -53,7 +55,7 @@ async def status(
 
 async def watch(
     cluster: Cluster, node_id: str, *, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[protocol.Status | protocol.Happened]:
+) -> AsyncGenerator[protocol.Status | protocol.Happened]:
     """How a node is, then all that happens to it, until the connection breaks (`FaultError`)."""
     async with _call(cluster, node_id, protocol.Watch(), tls) as reader:
         while True:
@@ -70,7 +72,7 @@ async def _call(
     try:
         async with asyncio.timeout(CONNECT_PATIENCE):
             reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
-    except OSError as error:  # a timeout is one of them
+    except (OSError, UnicodeError) as error:  # a timeout is the former, a bad name the latter
         raise UnreachableError(f"cannot reach {node_id} at {address}: {error}") from error
     try:
         greeting = protocol.encode(protocol.ClientGreeting(cluster.name))

@@ -48,6 +48,9 @@ LARGEST_VALUE_BYTES = capacity(MAX_SLOT_BYTES) - STATE_OVERHEAD
 """What still fits the largest slot."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,32})?")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,10 @@ class Address:
     def parse(cls, text: str) -> Address:
         """`host:port`, an IPv6 host in brackets. Raises `MisuseError` for anything else."""
         host, _, port = text.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        form = _HOST
+        if host.startswith("[") and host.endswith("]"):
+            host, form = host[1:-1], _IPV6
+        if not form.fullmatch(host) or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
             raise MisuseError(f"{text!r} is no address: write host:port, such as 127.0.0.1:7000")
         return cls(host, int(port))
 
@@ -105,6 +110,15 @@ class Cluster:
         while capacity(slot) < needed:
             slot += BLOCK_BYTES
         return slot
+
+    def require_value(self, value: bytes) -> None:
+        """Raises `MisuseError` if this is not bytes, or more of them than a value may have."""
+        if type(value) is not bytes:
+            raise MisuseError(f"a value is bytes, not {type(value).__name__}: encode it first")
+        if len(value) > self.value_bytes:
+            raise MisuseError(
+                f"a value of {len(value)} bytes: this cluster allows {self.value_bytes}"
+            )
 
     def require(self, node_id: str) -> str:
         """The node ID, if it is one of this cluster. Raises `MisuseError` otherwise."""
@@ -155,14 +169,19 @@ def read_cluster_file(path: Path) -> Cluster:
     if len(data) > MAX_FILE_BYTES:
         raise MisuseError(f"{path} is larger than {MAX_FILE_BYTES} bytes: is it a cluster.toml?")
     try:
-        return _cluster(msgspec.toml.decode(data, type=_File))
-    except (msgspec.MsgspecError, UnicodeDecodeError, MisuseError) as error:
+        return _parse(data)
+    except MisuseError as error:
         raise MisuseError(f"{path}: {error}") from error
 
 
 def write_cluster_file(path: Path, cluster: Cluster) -> None:
-    """Write a `cluster.toml` that reads as this cluster."""
+    """Write a `cluster.toml` that reads as this cluster.
+
+    Raises `MisuseError` if the file could not say all of it, and writes nothing then.
+    """
     weights = dict(cluster.quorums.weights)
+    if weights.keys() != cluster.addresses.keys() or not cluster.binds.keys() <= weights.keys():
+        raise MisuseError("a cluster.toml has a vote and an address for each node, and no others")
     document = {
         "cluster": cluster.name,
         "nodes": {
@@ -178,7 +197,19 @@ def write_cluster_file(path: Path, cluster: Cluster) -> None:
         },
         "limits": {"value_bytes": cluster.value_bytes},
     }
-    path.write_bytes(msgspec.toml.encode(document))
+    data = msgspec.toml.encode(document)
+    if _parse(data) != cluster:
+        raise MisuseError("a cluster.toml cannot say all of this: it has no seed, for instance")
+    path.write_bytes(data)
+
+
+def _parse(data: bytes) -> Cluster:
+    try:
+        return _cluster(msgspec.toml.decode(data, type=_File))
+    except RecursionError as error:
+        raise MisuseError("it is nested too deeply") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MisuseError(str(error)) from error
 
 
 def _cluster(file: _File) -> Cluster:
@@ -199,7 +230,7 @@ def _cluster(file: _File) -> Cluster:
             phase1=None if file.quorums is None else file.quorums.phase1,
             phase2=None if file.quorums is None else file.quorums.phase2,
         ),
-        {node_id: Address.parse(node.bind) for node_id, node in nodes.items() if node.bind},
+        {n: Address.parse(node.bind) for n, node in nodes.items() if node.bind is not None},
         Timing(file.timing.interval, file.timing.window, file.timing.backoff),
         file.limits.value_bytes,
     )

@@ -8,9 +8,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from paxos.durable import Store
 from paxos.errors import FaultError
+
+R = TypeVar("R")
 
 
 class SyncHungError(FaultError):
@@ -82,3 +85,42 @@ class DiskThread:
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop has been closed: nobody is waiting any more
             self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+async def off_the_loop(call: Callable[[], R], discard: Callable[[R], None]) -> R:
+    """The result of a call that may hang, made on a thread that nobody waits for at exit.
+
+    If the wait is cancelled, what comes of the call later is given to `discard`.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[R] = loop.create_future()
+
+    def deliver(result: R) -> None:
+        if done.cancelled():
+            discard(result)
+        else:
+            done.set_result(result)
+
+    def fail(error: BaseException) -> None:
+        if not done.cancelled():
+            done.set_exception(error)
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
+            with suppress(RuntimeError):  # the loop has been closed: nobody waits
+                loop.call_soon_threadsafe(fail, error)
+            return
+        try:
+            loop.call_soon_threadsafe(deliver, result)
+        except RuntimeError:
+            discard(result)
+
+    threading.Thread(target=run, name="paxos disk", daemon=True).start()
+    try:
+        return await done
+    except asyncio.CancelledError:
+        if done.done() and not done.cancelled() and done.exception() is None:
+            discard(done.result())
+        raise

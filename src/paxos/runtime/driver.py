@@ -48,6 +48,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.failure: asyncio.Future[None] = self._loop.create_future()
+        self.late_failure: BaseException | None = None
+        """What became of a persist that was still under way when the driver was closed."""
 
     @property
     def node(self) -> HeartbeatNode[bytes]:
@@ -93,6 +95,7 @@ class Driver:
     def _persist(self, state: DurableState[bytes], then_send: tuple[Envelope[Any], ...]) -> None:
         def done(error: BaseException | None) -> None:
             if self._closed:
+                self.late_failure = error
                 return
             try:
                 if error is None:

@@ -27,6 +27,9 @@ LAST_RETRY = 1.0
 CONNECT_PATIENCE = 3.0
 """Seconds for one attempt to connect: a packet that is dropped must not hold up a link for ever."""
 
+CLOSE_PATIENCE = 0.5
+"""Seconds for what is still on its way out, and for the end of TLS."""
+
 log = logging.getLogger("paxos.runtime")
 
 
@@ -107,11 +110,13 @@ class Link:
                     reader, writer = await asyncio.open_connection(
                         self._address.host, self._address.port, ssl=self._tls
                     )
-            except OSError as error:  # a timeout is one of them
+            except (OSError, UnicodeError) as error:  # a timeout, or a name that is none
                 log.debug("cannot reach %s at %s: %s", self._peer, self._address, error)
             else:
-                retry = FIRST_RETRY
+                began = asyncio.get_running_loop().time()
                 await self._use(reader, writer)
+                if asyncio.get_running_loop().time() - began > LAST_RETRY:
+                    retry = FIRST_RETRY  # a peer that only hangs up is not tried ever faster
             await self._rest(retry * (0.5 + self._jitter() / 2))
             retry = min(2 * retry, LAST_RETRY)
 
@@ -154,5 +159,9 @@ class Link:
 async def close(writer: asyncio.StreamWriter) -> None:
     """Close a connection, whatever state it is in."""
     writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
+    try:
+        with suppress(OSError):
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await writer.wait_closed()
+    finally:
+        writer.transport.abort()

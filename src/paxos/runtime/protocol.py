@@ -140,7 +140,7 @@ def decode_reply(body: bytes) -> Reply:
 
 def largest_frame(value_bytes: int) -> int:
     """The largest body that a cluster with this bound on values has use for."""
-    return value_bytes + ENVELOPE_OVERHEAD
+    return value_bytes + 2 * ENVELOPE_OVERHEAD
 
 
 async def read_frame(reader: asyncio.StreamReader, max_bytes: int) -> bytes:

@@ -35,7 +35,7 @@ from paxos.machine import Machine, Propose
 from paxos.messages import NOTHING_ACCEPTED, NOTHING_CHOSEN, Envelope, Identity, Proposal
 from paxos.runtime import protocol
 from paxos.runtime.cluster_file import Cluster
-from paxos.runtime.disk_thread import DiskThread
+from paxos.runtime.disk_thread import DiskThread, off_the_loop
 from paxos.runtime.driver import Driver, NodeMachine
 from paxos.runtime.links import Link, close
 from paxos.runtime.store import open_store
@@ -85,20 +85,27 @@ async def serve(
     no node of this cluster; `AddressTakenError` if its port is taken. In the block, or when it
     is left, whatever ended the node; `SyncHungError` if its disk still hangs.
     """
-    store = open_store(folder, cluster)
+    store = await off_the_loop(lambda: open_store(folder, cluster), durable.Store.close)
     disk = DiskThread(store, folder)
+    server: NodeServer | None = None
     try:
-        machine = _recover(store, cluster)
+        try:
+            machine = _recover(store, cluster)
+        except FaultError as fault:
+            raise MalformedError(f"{folder}: {fault}") from fault
         with _one_error():
             async with asyncio.TaskGroup() as tasks:
                 server = NodeServer(cluster, machine, disk, tasks)
-                await server.start(tls, jitter)
                 try:
+                    await server.start(tls, jitter)
                     yield server
                 finally:
+                    await server.stop_listening()
                     server.stop()
     finally:
         await disk.close(DISK_PATIENCE)
+        if server is not None and server.late_failure is not None:
+            raise server.late_failure
 
 
 class NodeServer:
@@ -119,6 +126,11 @@ class NodeServer:
         self._running: set[asyncio.Task[None]] = set()
         self._links: dict[str, Link] = {}
         self._listener: asyncio.Server | None = None
+        self._stopping = False
+        self._attending: set[asyncio.Task[None]] = set()
+        self._peers: dict[str, asyncio.Task[None]] = {}
+        self._clients = 0
+        self._tls: TLS | None = None
         self._watchers: set[asyncio.Queue[Event[bytes]]] = set()
         self._chosen: asyncio.Future[Proposal[bytes]] = asyncio.get_running_loop().create_future()
 
@@ -130,13 +142,10 @@ class NodeServer:
     async def decide(self, value: bytes) -> Proposal[bytes]:
         """Propose a value, and return what is chosen: this value or another.
 
-        Raises `MisuseError` if the value is larger than the cluster allows; nothing was done
+        Raises `MisuseError` for what this cluster does not allow as a value; nothing was done
         then. Cancelling the wait does not cancel the proposal: its outcome is unknown.
         """
-        if len(value) > self.cluster.value_bytes:
-            raise MisuseError(
-                f"a value of {len(value)} bytes: this cluster allows {self.cluster.value_bytes}"
-            )
+        self.cluster.require_value(value)
         self._driver.feed(Propose(value))
         return await self.chosen()
 
@@ -170,18 +179,22 @@ class NodeServer:
 
     async def start(self, tls: TLS | None, jitter: Callable[[], float]) -> None:
         """Listen, connect to the others, and begin."""
+        self._tls = tls
         own = self.identity.node_id
         bind = self.cluster.bind(own)
         try:
             self._listener = await asyncio.start_server(
-                self._connected, bind.host, bind.port, ssl=tls.listening if tls else None
+                self._connected, bind.host, bind.port, start_serving=False
             )
-        except OSError as error:
+            await self._listener.start_serving()
+        except (OSError, UnicodeError) as error:
+            if isinstance(error, UnicodeError):
+                raise MisuseError(f"cannot listen at {bind}: {error}") from error
             if error.errno == errno.EADDRINUSE:
                 raise AddressTakenError(
                     f"{bind} is taken: stop what listens there, or give {own} another address"
                 ) from error
-            raise MisuseError(f"cannot listen at {bind}: {error.strerror}") from error
+            raise MisuseError(f"cannot listen at {bind}: {error.strerror or error}") from error
         if tls is None and not bind.is_loopback:
             log.warning("%s listens at %s, and its links are unauthenticated: whoever reaches this "
                         "port can speak for any node", own, bind)  # fmt: skip
@@ -193,8 +206,27 @@ class NodeServer:
                 link = Link(peer, address, greeting, jitter, tls.connecting if tls else None)
                 self._links[peer] = link
                 self._run(link.run())
-        self._run(self._raise_failure())
+        self._tasks.create_task(self._raise_failure())  # it ends with the driver
         self._driver.start()
+
+    @property
+    def late_failure(self) -> BaseException | None:
+        """What became of a save that was still under way when the node stopped, if it failed."""
+        return self._driver.late_failure
+
+    async def stop_listening(self) -> None:
+        """Take no more connections.
+
+        A listener that is closed between a connection's arrival and its attachment leaks it, so
+        its sockets are no longer read, and closed a turn of the loop later.
+        """
+        self._stopping = True
+        if self._listener is not None:
+            loop = asyncio.get_running_loop()
+            for sock in self._listener.sockets:
+                loop.remove_reader(sock.fileno())
+            await asyncio.sleep(0)  # what was accepted just now gets its transport
+            self._listener.close()
 
     def stop(self) -> None:
         """Begin to stop: no more connections, inputs or outputs. The task group does the rest."""
@@ -207,10 +239,11 @@ class NodeServer:
         for task in self._running:
             task.cancel()
 
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._tasks.create_task(coroutine)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
     async def _raise_failure(self) -> None:
         await self._driver.failure
@@ -230,15 +263,21 @@ class NodeServer:
             queue.put_nowait(event)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._running) >= MAX_CONNECTIONS:
-            writer.close()
-        else:
-            self._run(self._attend(reader, writer))
+        if self._stopping or self._driver.failure.done() or len(self._attending) >= MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        task = self._run(self._attend(reader, writer))
+        self._attending.add(task)
+        task.add_done_callback(self._attending.discard)
+        # A task that is cancelled before its first step never gets to its `finally`.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection. Its faults end it, and nothing else."""
         try:
             async with asyncio.timeout(GREETING_PATIENCE):
+                if self._tls is not None:  # here, so that a silent handshake has a limit, too
+                    await writer.start_tls(self._tls.listening)
                 greeting = protocol.decode_greeting(
                     await protocol.read_frame(reader, ENVELOPE_OVERHEAD)
                 )
@@ -263,6 +302,7 @@ class NodeServer:
         if greeting.node_id not in self._links:
             raise MalformedError(f"{greeting.node_id} is no other node of this cluster")
         self._links[greeting.node_id].wake()
+        self._replace_older(greeting.node_id)
         largest = protocol.largest_frame(self.cluster.value_bytes)
         while True:
             body = await protocol.read_frame(reader, largest)
@@ -272,6 +312,14 @@ class NodeServer:
                 raise MalformedError(f"{greeting.node_id} speaks for {sender.node_id}")
             self._driver.feed(envelope)
 
+    def _replace_older(self, peer: str) -> None:
+        """A peer has one connection to us: a new one means that the old one is dead."""
+        older, task = self._peers.get(peer), asyncio.current_task()
+        if older is not None:
+            older.cancel()
+        if task is not None:
+            self._peers[peer] = task
+
     async def _answer_client(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -279,7 +327,13 @@ class NodeServer:
             call = protocol.decode_call(
                 await protocol.read_frame(reader, protocol.largest_frame(self.cluster.value_bytes))
             )
-        await _while_connected(reader, self._answer(call, writer))
+        if self._clients >= MAX_CONNECTIONS - 2 * len(self._links):
+            raise MisuseError("too many clients just now: ask another node, or later")
+        self._clients += 1
+        try:
+            await _while_connected(reader, self._answer(call, writer))
+        finally:
+            self._clients -= 1
 
     async def _answer(self, call: protocol.Call, writer: asyncio.StreamWriter) -> None:
         match call:
@@ -343,4 +397,9 @@ def _one_error() -> Generator[None]:
         errors = list(group.exceptions)
         if len(errors) > 1:
             raise
-        raise errors[0] from None
+        error = errors[0]
+        reasons = error.__cause__, error.__context__, error.__suppress_context__
+        try:
+            raise error
+        finally:  # to raise it here has made the group its context
+            error.__cause__, error.__context__, error.__suppress_context__ = reasons

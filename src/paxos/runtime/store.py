@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from paxos import durable
-from paxos.codec import MalformedError, decode_state, encode_state
+from paxos.codec import STATE_OVERHEAD, MalformedError, decode_state, encode_state
 from paxos.errors import MisuseError
+from paxos.messages import NOTHING_ACCEPTED
 from paxos.node import DurableState
 from paxos.runtime.cluster_file import Cluster
 
@@ -75,7 +77,23 @@ def open_store(folder: Path, cluster: Cluster) -> durable.Store:
                 f"{folder} belongs to cluster {owner.cluster}, not {cluster.name}: name another"
             )
         cluster.require(owner.node_id)
+        _require_room(store, folder, cluster)
     except MisuseError:
         store.close()
         raise
     return store
+
+
+def _require_room(store: durable.Store, folder: Path, cluster: Cluster) -> None:
+    """Else the node would end, or be hung up on, when the first such value comes."""
+    if store.capacity < cluster.value_bytes + STATE_OVERHEAD:
+        raise MisuseError(
+            f"{folder} has no room for values of {cluster.value_bytes} bytes: keep value_bytes"
+        )
+    with suppress(MalformedError):  # which is for whoever needs the state
+        accepted = decode_state(store.state).accepted
+        if accepted is not NOTHING_ACCEPTED and len(accepted.value) > cluster.value_bytes:
+            raise MisuseError(
+                f"{folder} holds a value of {len(accepted.value)} bytes, and this cluster allows"
+                f" {cluster.value_bytes}: do not lower value_bytes"
+            )
