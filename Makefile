@@ -46,9 +46,10 @@ lint: $(DEV) ## style, types, floors, sizes
 
 .PHONY: pytest
 pytest: $(DEV) ## the tests alone, and how much of the code they run
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	@$(BIN)/python -m pytest -q -n 2 -m 'not exhaustive' --cov --cov-report=
 	@echo "coverage of the algorithm and its memory; 100 % is required:"
 	@$(BIN)/coverage report --fail-under=100 --include='$(call list,$(FULLY_COVERED:%=src/paxos/%.py))'
+	@$(BIN)/python -m pytest -q -n 2 -m exhaustive
 
 .PHONY: format
 format: $(DEV) ## put the code into its standard form, and mend what can be mended

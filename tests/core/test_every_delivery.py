@@ -38,7 +38,7 @@ from paxos import (
     Quorums,
 )
 
-pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+pytestmark = pytest.mark.exhaustive
 
 
 class Spoken(NamedTuple):

@@ -35,7 +35,7 @@ from paxos import (
 )
 from paxos.messages import NothingAccepted
 
-pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+pytestmark = pytest.mark.exhaustive
 
 QUORUMS = [
     pytest.param(Quorums.majority("ABC"), id="majority"),

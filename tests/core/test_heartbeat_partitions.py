@@ -27,7 +27,7 @@ from paxos import (
 )
 from paxos.heartbeat import Stance
 
-pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+pytestmark = pytest.mark.exhaustive
 
 Links: TypeAlias = frozenset[tuple[str, str]]
 """Directed links that work: (from, to)."""

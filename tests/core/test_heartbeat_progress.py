@@ -32,7 +32,7 @@ from paxos import (
 )
 from paxos.heartbeat import Stance
 
-pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+pytestmark = pytest.mark.exhaustive
 
 NODES = pytest.mark.parametrize("nodes", ["ABC", "ABCDE"])
 FEW_SEEDS = range(3)

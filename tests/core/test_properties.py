@@ -27,7 +27,7 @@ from core.cluster import Cluster, Value
 from core.random_walk import QUORUMS, VALUES, WEIGHTS, Walk
 from paxos import NOTHING_ACCEPTED, NOTHING_CHOSEN, FaultError, ProposalID, Quorums
 
-pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+pytestmark = pytest.mark.exhaustive
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from durable.stores import (
 )
 from paxos import durable
 
-pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+pytestmark = pytest.mark.exhaustive
 
 OLD, NEW, OTHER = filling("o"), filling("n"), filling("x")
 

@@ -10,7 +10,7 @@ import pytest
 from durable import histories
 from paxos.slots import TABLE, Evidence, Recovery, SlotReading, recover
 
-pytestmark = pytest.mark.no_cover  # the unit tests run every line; tracing these costs minutes
+pytestmark = pytest.mark.exhaustive
 
 
 def reading(sectors: tuple[int, ...]) -> SlotReading:
