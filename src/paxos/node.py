@@ -167,12 +167,12 @@ class Proposer(Generic[V]):
         promised_by = _with_member(self.promised_by, sender)
         adopted = _higher(self.adopted, promise.accepted)
         if not self.quorums.has_phase1(promised_by):
-            return replace(self, promised_by=promised_by, adopted=adopted), None
+            return self._in_ballot(Phase.PREPARING, promised_by, adopted), None
         value = self.value if adopted is NOTHING_ACCEPTED else adopted.value
         if value is NO_VALUE:
-            return self._leading(NO_VALUE), None
+            return self._in_ballot(Phase.LEADING), None
         proposal = Proposal(self.ballot, value)
-        return self._leading(proposal), Accept(proposal)
+        return self._in_ballot(Phase.LEADING, proposal=proposal), Accept(proposal)
 
     def receive_nack(self, sender: str, nack: Nack) -> Self:
         """Count a refusal. The ballot is lost once no quorum is left to it.
@@ -214,13 +214,25 @@ class Proposer(Generic[V]):
             return Prepare(self.ballot)
         return None if self.proposal is NO_VALUE else Accept(self.proposal)
 
-    def _leading(self, proposal: Proposal[V] | NoValue) -> Self:
-        return replace(
-            self,
-            phase=Phase.LEADING,
-            promised_by=(),
-            adopted=NOTHING_ACCEPTED,
-            proposal=proposal,
+    def _in_ballot(
+        self,
+        phase: Phase,
+        promised_by: tuple[str, ...] = (),
+        adopted: Proposal[V] | NothingAccepted = NOTHING_ACCEPTED,
+        proposal: Proposal[V] | NoValue = NO_VALUE,
+    ) -> Self:
+        """Further on in the same ballot. Half the cost of `replace`, where most time goes."""
+        return type(self)(
+            self.node_id,
+            self.quorums,
+            self.value,
+            self.ballot,
+            phase,
+            promised_by,
+            adopted,
+            proposal,
+            self.refused_by,
+            self.highest_seen,
         )
 
 
