@@ -229,10 +229,8 @@ class NodeServer:
             self._listener.close()
 
     def stop(self) -> None:
-        """Begin to stop: no more connections, inputs or outputs. The task group does the rest."""
+        """Begin to stop: no more inputs or outputs. The task group does the rest."""
         self._driver.close()
-        if self._listener is not None:
-            self._listener.close()
         if not self._chosen.done():
             self._chosen.set_exception(StoppedError("the node stopped before it knew the decision"))
             self._chosen.exception()  # so that it counts as seen if nobody waits
