@@ -431,10 +431,10 @@ class HeartbeatNode(Generic[V]):
         return self.node.chosen is NOTHING_CHOSEN
 
     def _propose(self, value: V, now: float) -> Step[Self, V]:
-        """Propose it as leader, hand it to the leader, or ask at once to become the leader."""
+        """Propose it as leader, hand it on, or ask at once to become the leader."""
         step = self._apply_node(self.node.request(value), now)
         if step.node._is_undecided:
-            step = _join(step, step.node._hand_to_leader(now))
+            step = _join(step, step.node._hand_to_all(now))
             step = _join(step, step.node._apply(step.node.heartbeats.ask(now), now))
         return step
 
@@ -445,7 +445,11 @@ class HeartbeatNode(Generic[V]):
         if admitted.events:
             return Step(state, (), admitted.events)
         if not isinstance(message, Heartbeat | HeartbeatAnswer | Request):
-            if isinstance(message, Prepare) and self.heartbeats.ignores(message.id, now):
+            if (
+                isinstance(message, Prepare)
+                and self._is_undecided
+                and self.heartbeats.ignores(message.id, now)
+            ):
                 return Step(state)
             return self._apply_node(self.node.receive(envelope), now)
         sender = envelope.sender.node_id
@@ -469,12 +473,12 @@ class HeartbeatNode(Generic[V]):
             step = step._replace(messages=step.messages + self.node.to(sender, beat.answer))
         if message.leading == NO_PROPOSAL:
             return step
-        return _join(step, step.node._hand_to_leader(now))
+        return _join(step, step.node._hand_to_all(now))
 
-    def _hand_to_leader(self, now: float) -> Step[Self, V]:
-        """Give this node's value to all if it follows a leader; again with each of its rounds.
+    def _hand_to_all(self, now: float) -> Step[Self, V]:
+        """Give this node's value to all while it follows a leader: again with each of its rounds.
 
-        To all, for the leader may be heard and not hear; whoever has no value takes this one.
+        Not to the leader alone, which may be heard and not hear; who has no value takes this one.
         """
         leader = self.heartbeats.follows(now)
         if leader in (NO_PROPOSAL, self.heartbeats.ballot):

@@ -103,7 +103,7 @@ class Chosen(Generic[V]):
 
 @dataclass(frozen=True)
 class Request(Generic[V]):
-    """A value for the leader to propose, if it has none of its own."""
+    """A value for the leader to propose. Whoever has none of its own takes it, to hand it on."""
 
     value: V
 

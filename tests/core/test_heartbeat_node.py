@@ -495,3 +495,12 @@ def test_a_persist_younger_than_a_window_is_not_overdue() -> None:
     assert machine.ready().persist is not None  # from NOW + 5 on
     machine.receive(envelope("C", "A", Heartbeat(NO_PROPOSAL, 7.0)), NOW + 8)
     assert kinds(machine.ready().send) == {HeartbeatAnswer}
+
+
+def test_a_leader_that_knows_the_decision_tells_it_to_who_prepares() -> None:
+    node = leading().step(Propose("value"), NOW).node
+    node = hear(node, "B", Accepted(Proposal(A1, "value"))).node
+    node = hear(node, "C", Accepted(Proposal(A1, "value"))).node
+    late = NOW + 5 * WINDOW
+    step = node.step(envelope("B", "A", Prepare(B2)), late)
+    assert said(step, Chosen) == [("B", Chosen(Proposal(A1, "value")))]
