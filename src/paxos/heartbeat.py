@@ -416,13 +416,13 @@ class HeartbeatNode(Generic[V]):
                 return self._propose(value, now)
             case Tick():
                 beat = self.heartbeats.tick(now) if self._is_undecided else Beat(self.heartbeats)
-                return self._apply(beat, now)
+                return self._apply(beat)
             case PersistBegan():
                 return Step(replace(self, heartbeats=self.heartbeats.persist_began(now)))
             case PersistEnded():
                 return Step(replace(self, heartbeats=self.heartbeats.persist_ended()))
             case PersistFailed():
-                return self._apply(self.heartbeats.end_ballot("its disk failed", now), now)
+                return self._apply(self.heartbeats.end_ballot("its disk failed", now))
             case _:
                 assert_never(input)
 
@@ -435,7 +435,7 @@ class HeartbeatNode(Generic[V]):
         step = self._apply_node(self.node.request(value), now)
         if step.node._is_undecided:
             step = _join(step, step.node._hand_to_all(now))
-            step = _join(step, step.node._apply(step.node.heartbeats.ask(now), now))
+            step = _join(step, step.node._apply(step.node.heartbeats.ask(now)))
         return step
 
     def _receive(self, envelope: Envelope[Message[V]], now: float) -> Step[Self, V]:
@@ -460,7 +460,7 @@ class HeartbeatNode(Generic[V]):
             return state._receive_heartbeat(sender, message, now)
         if isinstance(message, HeartbeatAnswer):
             state = replace(state, node=state.node.observe(message.follows))
-            step = state._apply(state.heartbeats.receive_answer(sender, message, now), now)
+            step = state._apply(state.heartbeats.receive_answer(sender, message, now))
             told = message.follows != NO_PROPOSAL and step.node.heartbeats.stance is Stance.ASKING
             return _join(step, step.node._hand_on(sender)) if told else step
         return state._apply_node(state.node.request(message.value), now)
@@ -468,7 +468,7 @@ class HeartbeatNode(Generic[V]):
     def _receive_heartbeat(self, sender: str, message: Heartbeat, now: float) -> Step[Self, V]:
         state = replace(self, node=self.node.observe(message.leading))
         beat = state.heartbeats.receive_heartbeat(message, state.node.acceptor.promised, now)
-        step = state._apply(beat, now)
+        step = state._apply(beat)
         if beat.answer is not None:
             step = step._replace(messages=step.messages + self.node.to(sender, beat.answer))
         if message.leading == NO_PROPOSAL:
@@ -505,36 +505,37 @@ class HeartbeatNode(Generic[V]):
                 beat = heartbeats.lead(now)
             elif after.proposer.phase is Phase.IDLE and after.chosen is NOTHING_CHOSEN:
                 beat = heartbeats.end_ballot("a quorum refuses it", now)
-        return _join(Step(state, step.messages, step.events), state._apply(beat, now))
+        settled = state._apply(beat)
+        return Step(settled.node, step.messages + settled.messages, step.events + settled.events)
 
-    def _apply(self, beat: Beat, now: float) -> Step[Self, V]:
+    def _apply(self, beat: Beat) -> Step[Self, V]:
         """Do what the heartbeats say, and report who leads if that has changed."""
         node, heartbeats = self.node, beat.heartbeats
-        messages: tuple[Envelope[Message[V]], ...] = ()
+        messages: list[Envelope[Message[V]]] = []
         if beat.to_members is not None:
-            messages += node.to_members(beat.to_members)
+            messages.extend(node.to_members(beat.to_members))
         if beat.ended is not None:
             node = node.abandon()
         if beat.send_again:
-            messages += node.send_again().messages
+            messages.extend(node.send_again().messages)
         if beat.challenge:
-            prepared = node.prepare()
-            node, messages = prepared.node, messages + prepared.messages
+            node, prepares, _ = node.prepare()
+            messages.extend(prepares)
             heartbeats = heartbeats.challenge_with(node.proposer.ballot)
         state = replace(self, node=node, heartbeats=heartbeats)
-        return Step(state, messages, _changes(self.heartbeats, heartbeats, beat.ended))
+        return Step(state, tuple(messages), _changes(self.heartbeats, heartbeats, beat.ended))
 
 
 def _changes(before: Heartbeats, after: Heartbeats, ended: str | None) -> tuple[Event[V], ...]:
     """The events between two states: leadership lost, acquired, changed; in this order."""
-    events: tuple[Event[V], ...] = ()
+    events: list[Event[V]] = []
     if before.stance is Stance.LEADING and after.stance is not Stance.LEADING:
-        events += (LeadershipLost(before.ballot, ended or ""),)
+        events.append(LeadershipLost(before.ballot, ended or ""))
     if after.stance is Stance.LEADING and before.stance is not Stance.LEADING:
-        events += (LeadershipAcquired(after.ballot),)
+        events.append(LeadershipAcquired(after.ballot))
     if after.leader != before.leader:
-        events += (LeaderChanged(after.leader),)
-    return events
+        events.append(LeaderChanged(after.leader))
+    return tuple(events)
 
 
 def _join(first: Step[S, V], second: Step[S, V]) -> Step[S, V]:

@@ -273,7 +273,7 @@ class Learner(Generic[V]):
         votes[sender] = vote
         if self.quorums.has_phase2([voter for voter, cast in votes.items() if cast.id == vote.id]):
             return self._having_chosen(vote), Chosen(vote)
-        return type(self)(self.quorums, tuple(sorted(votes.items(), key=_first))), None
+        return type(self)(self.quorums, tuple(sorted(votes.items(), key=_member_of))), None
 
     def receive_chosen(self, chosen: Chosen[V]) -> Self:
         """Take another learner's word for it. Raises `ConflictError` if it contradicts ours."""
@@ -550,7 +550,7 @@ def _with_member(members: tuple[str, ...], member: str) -> tuple[str, ...]:
     return members if member in members else tuple(sorted((*members, member)))
 
 
-def _first(vote: tuple[str, Proposal[Any]]) -> str:
+def _member_of(vote: tuple[str, Proposal[Any]]) -> str:
     return vote[0]
 
 
