@@ -12,6 +12,7 @@ from durable.crash_states import CrashDisk, DiskState, crash_states
 from durable.stores import (
     FOLDER,
     IDENTITY,
+    SLOT_BYTES,
     STATE,
     filling,
     reopened,
@@ -133,8 +134,13 @@ def test_a_save_touches_only_the_slot_without_the_newest_state(before: DiskState
 
 
 @pytest.mark.parametrize("sectors", range(8))
-def test_a_power_cut_while_rot_is_mended_does_not_make_the_store_corrupt(sectors: int) -> None:
-    stale = store_with(OTHER, OLD).damage(STATE, 4096 + 512 * sectors, b"rot")
+@pytest.mark.parametrize("stale_slot", [0, 1])
+def test_a_power_cut_while_rot_is_mended_does_not_make_the_store_corrupt(
+    sectors: int, stale_slot: int
+) -> None:
+    saves = [OTHER, OLD] if stale_slot == 0 else [OTHER, OTHER, OLD]
+    place = 4096 + stale_slot * SLOT_BYTES + 512 * sectors
+    stale = store_with(*saves).damage(STATE, place, b"rot")
     moments, recovered = moments_of_opening(stale)
     assert recovered == OLD
     for state in crash_states(moments):

@@ -6,7 +6,7 @@ every further frame is an envelope, in one direction only: each node sends over 
 it opened itself. After `ClientGreeting` comes one call, and one reply, or for `Watch` many.
 
 Nothing here authenticates anybody: a greeting is believed. Where others can reach the port, wrap
-the connections in TLS that checks both sides (`ssl` in `server` and `client` is the place).
+the connections in TLS that checks both sides (`tls` of `serve` and of the client's calls).
 """
 
 from __future__ import annotations
