@@ -316,5 +316,6 @@ def _demand_possible(value: object) -> None:
 
 def _newest(envelopes: tuple[Envelope[Any], ...]) -> tuple[Envelope[Any], ...]:
     """The newer half of a full queue, and whatever the node says to itself: that is never lost."""
-    older, newer = envelopes[: MAX_QUEUED // 2], envelopes[MAX_QUEUED // 2 :]
+    half = MAX_QUEUED // 2
+    older, newer = envelopes[:half], envelopes[half:]
     return tuple(e for e in older if e.recipient == e.sender.node_id) + newer
