@@ -72,7 +72,7 @@ class Timing:
     """The liveness window. Longer than a few rounds and two slow syncs together."""
 
     backoff: float = 0.05
-    """The first back-off of a challenger. It doubles with each attempt that fails."""
+    """Scales back-offs: after k failed ballots, half to one and a half times `backoff * 2**k`."""
 
     seed: int = 0
     """Makes back-offs differ between runs. Between nodes they differ anyway."""
@@ -248,7 +248,8 @@ class Heartbeats:
         state = replace(self, answers=tuple(sorted(answers.items())))
         willing = [member for member, until in state.answers if now < until]
         enough = state.quorums.has_phase1(willing) and state.quorums.has_phase2(willing)
-        if state.stance is Stance.ASKING and enough:
+        # A disk may begin to hang while it asks: its Prepare would leave when nobody wants it.
+        if state.stance is Stance.ASKING and enough and now < state.persist_due:
             return Beat(state._challenge(now), challenge=True)
         return Beat(state)
 
@@ -260,7 +261,7 @@ class Heartbeats:
         return self._hold_back(max(hold, self.challenge_at) if self.challenge_at < NEVER else hold)
 
     def ignores(self, prepare: ProposalID, now: float) -> bool:
-        """Whether this ballot comes too late: its owner has ended it, or a leader is settled.
+        """Whether this ballot comes too late: it is our own and has ended, or a leader is settled.
 
         A Prepare may be held up by a network, or by a disk that hung, until nobody wants it any
         more. Where a leader is new, the ballot belongs to a duel, and the higher one shall win.

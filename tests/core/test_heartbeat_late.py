@@ -122,6 +122,16 @@ def test_a_leader_below_the_one_that_is_heard_is_not_followed() -> None:
     assert (beat.heartbeats, beat.answer) == (state, HeartbeatAnswer(C2, 3.0))
 
 
+def test_an_asker_whose_disk_hangs_does_not_challenge() -> None:
+    state = Heartbeats.begin("A", QUORUMS, TIMING, NOW).ask(NOW).heartbeats
+    state = state.persist_began(NOW - WINDOW)
+    for member in "BC":
+        beat = state.receive_answer(member, HeartbeatAnswer(NO_PROPOSAL, NOW), NOW)
+        state = beat.heartbeats
+        assert not beat.challenge
+    assert state.stance is Stance.ASKING
+
+
 # The node: who asks to lead and is told of a leader hands on its value.
 
 

@@ -72,9 +72,11 @@ class DiskThread:
             except BaseException as failure:  # noqa: BLE001 - the loop's side decides what it means
                 error = failure
             self._tell(self._saved, done, error)
-        with suppress(FaultError):  # all that was acknowledged is synced; closing adds nothing
-            self._store.close()
-        self._tell(self._closed.set)
+        try:
+            with suppress(FaultError):  # all that was acknowledged is synced; closing adds nothing
+                self._store.close()
+        finally:
+            self._tell(self._closed.set)
 
     def _saved(
         self, done: Callable[[BaseException | None], None], error: BaseException | None

@@ -100,8 +100,10 @@ async def serve(
                     await server.start(tls, jitter)
                     yield server
                 finally:
-                    await server.stop_listening()
-                    server.stop()
+                    try:
+                        await server.stop_listening()
+                    finally:  # a cancellation may fall into that wait
+                        server.stop()
     finally:
         await disk.close(DISK_PATIENCE)
         if server is not None and server.late_failure is not None:
@@ -225,8 +227,10 @@ class NodeServer:
             loop = asyncio.get_running_loop()
             for sock in self._listener.sockets:
                 loop.remove_reader(sock.fileno())
-            await asyncio.sleep(0)  # what was accepted just now gets its transport
-            self._listener.close()
+            try:
+                await asyncio.sleep(0)  # what was accepted just now gets its transport
+            finally:
+                self._listener.close()
 
     def stop(self) -> None:
         """Begin to stop: no more inputs or outputs. The task group does the rest."""
