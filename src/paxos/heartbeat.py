@@ -107,7 +107,7 @@ class Stance(enum.Enum):
     LEADING = "leading"
 
 
-class Beat(NamedTuple):
+class Reaction(NamedTuple):
     """What one input does to `Heartbeats`: the next state, what to say, and what to do."""
 
     heartbeats: Heartbeats
@@ -159,8 +159,11 @@ class Heartbeats:
     leader_since: float = NEVER
     """When it began to follow that leader."""
 
-    leader_round: float = -NEVER
-    """The newest of that leader's rounds. Older ones, come late or twice, prolong nothing."""
+    heard: ProposalID = NO_PROPOSAL
+    """The leader that was followed last: kept when it is given up, for its rounds may come late."""
+
+    heard_round: float = -NEVER
+    """The newest of its rounds. Older ones, come late or twice, prove nothing any more."""
 
     attempt: int = 0
     """Ballots that failed since this node last followed a leader."""
@@ -191,7 +194,7 @@ class Heartbeats:
         """The ballot of the leader that this node hears, or `NO_PROPOSAL`."""
         return self.leader if now < self.leader_until else NO_PROPOSAL
 
-    def tick(self, now: float) -> Beat:
+    def tick(self, now: float) -> Reaction:
         """Time has passed: give up what is hopeless, begin what is due."""
         if self.stance is Stance.LEADING:
             if now >= self.persist_due:
@@ -200,46 +203,48 @@ class Heartbeats:
                 return self.end_ballot("no quorum follows it", now)
         elif self.leader != NO_PROPOSAL:
             if now < self.leader_until:
-                return Beat(self)
+                return Reaction(self)
             return replace(self, leader=NO_PROPOSAL).tick(now)
         elif now >= self.challenge_at:
             if self.stance is Stance.CHALLENGING:
                 return self.end_ballot("no quorum promises", now)
             return self.ask(now)
-        return self._round(now) if now >= self.round_at else Beat(self)
+        return self._round(now) if now >= self.round_at else Reaction(self)
 
-    def ask(self, now: float) -> Beat:
+    def ask(self, now: float) -> Reaction:
         """Ask everybody "may I lead?", unless there is a leader. Not while the disk hangs."""
         if self.stance is not Stance.FOLLOWING or self.follows(now) != NO_PROPOSAL:
-            return Beat(self)
+            return Reaction(self)
         if now >= self.persist_due:
-            return Beat(self._hold_back(now + self.timing.window))
+            return Reaction(self._hold_back(now + self.timing.window))
         asking = replace(self, stance=Stance.ASKING, leader=NO_PROPOSAL, challenge_at=NEVER)
         return asking._round(now)
 
-    def receive_heartbeat(self, beat: Heartbeat, promised: ProposalID, now: float) -> Beat:
+    def receive_heartbeat(self, heartbeat: Heartbeat, promised: ProposalID, now: float) -> Reaction:
         """Answer a round. `promised` is what this node's acceptor has promised.
 
         It follows a leader only if it would also accept what that leader proposes. Whoever asks
         to lead is told of the leader heard here. A node whose disk hangs answers nobody.
         """
         if now >= self.persist_due:
-            return Beat(self)
+            return Reaction(self)
         hears = self.follows(now)
-        if beat.leading == NO_PROPOSAL:
-            return Beat(self, answer=HeartbeatAnswer(hears, beat.round))
-        ended_here = beat.leading.node_id == self.node_id and beat.leading != self.ballot
-        if ended_here or beat.leading < max(promised, hears, self.ballot):
-            other = hears if hears > beat.leading else NO_PROPOSAL
-            return Beat(self, answer=HeartbeatAnswer(other, beat.round))
-        return self._follow(beat, now)._replace(answer=HeartbeatAnswer(beat.leading, beat.round))
+        if heartbeat.leading == NO_PROPOSAL:
+            return Reaction(self, answer=HeartbeatAnswer(hears, heartbeat.round))
+        ended_here = heartbeat.leading.node_id == self.node_id and heartbeat.leading != self.ballot
+        if ended_here or heartbeat.leading < max(promised, hears, self.ballot):
+            other = hears if hears > heartbeat.leading else NO_PROPOSAL
+            return Reaction(self, answer=HeartbeatAnswer(other, heartbeat.round))
+        return self._follow(heartbeat, now)._replace(
+            answer=HeartbeatAnswer(heartbeat.leading, heartbeat.round)
+        )
 
-    def receive_answer(self, sender: str, answer: HeartbeatAnswer, now: float) -> Beat:
+    def receive_answer(self, sender: str, answer: HeartbeatAnswer, now: float) -> Reaction:
         """Count who follows this leader, or who hears no leader that this asker would disturb."""
         until = answer.round + self.timing.window
         asked = self.stance in (Stance.ASKING, Stance.LEADING)
         if not asked or not answer.round <= now < until or not self.quorums.is_member(sender):
-            return Beat(self)
+            return Reaction(self)
         answers = dict(self.answers)
         if answer.follows == self.ballot:  # which is `NO_PROPOSAL` while it asks
             answers[sender] = max(until, answers.get(sender, until))
@@ -250,8 +255,8 @@ class Heartbeats:
         enough = state.quorums.has_phase1(willing) and state.quorums.has_phase2(willing)
         # A disk may begin to hang while it asks: its Prepare would leave when nobody wants it.
         if state.stance is Stance.ASKING and enough and now < state.persist_due:
-            return Beat(state._challenge(now), challenge=True)
-        return Beat(state)
+            return Reaction(state._challenge(now), challenge=True)
+        return Reaction(state)
 
     def receive_prepare(self, prepare: ProposalID, now: float) -> Self:
         """Another node has begun a higher ballot: hold back until it has had its chance."""
@@ -272,10 +277,10 @@ class Heartbeats:
         return settled and self.follows(now) not in (NO_PROPOSAL, prepare)
 
     def challenge_with(self, ballot: ProposalID) -> Self:
-        """The ballot that was begun when a `Beat` said `challenge`."""
+        """The ballot that was begun when a `Reaction` said `challenge`."""
         return replace(self, ballot=ballot)
 
-    def lead(self, now: float) -> Beat:
+    def lead(self, now: float) -> Reaction:
         """Phase 1 is done: this node leads, and says so at once.
 
         Every member gets one window to follow it before their silence counts.
@@ -293,11 +298,13 @@ class Heartbeats:
         )
         return leading._round(now)._replace(send_again=False)
 
-    def end_ballot(self, reason: str, now: float) -> Beat:
+    def end_ballot(self, reason: str, now: float) -> Reaction:
         """Stop leading or challenging, and hold back longer than the last time."""
         attempt = self.attempt + 1
         rested = replace(self, ballot=NO_PROPOSAL, leader=NO_PROPOSAL, attempt=attempt)
-        return Beat(rested._hold_back(now + self.timing.delay(self.node_id, attempt)), ended=reason)
+        return Reaction(
+            rested._hold_back(now + self.timing.delay(self.node_id, attempt)), ended=reason
+        )
 
     def persist_began(self, now: float) -> Self:
         """A persist is under way. Overdue, it ends leadership."""
@@ -307,30 +314,31 @@ class Heartbeats:
         """It is done."""
         return replace(self, persist_due=NEVER)
 
-    def _follow(self, beat: Heartbeat, now: float) -> Beat:
-        is_known = beat.leading == self.leader
-        if beat.leading == self.ballot or (is_known and beat.round <= self.leader_round):
-            return Beat(self)
+    def _follow(self, heartbeat: Heartbeat, now: float) -> Reaction:
+        is_stale = heartbeat.leading == self.heard and heartbeat.round <= self.heard_round
+        if heartbeat.leading == self.ballot or is_stale:
+            return Reaction(self)
         until = now + self.timing.window
         follower = replace(
             self._hold_back(until + self.timing.delay(self.node_id, 0)),
             ballot=NO_PROPOSAL,
-            leader=beat.leading,
+            leader=heartbeat.leading,
             leader_until=until,
-            leader_since=self.leader_since if is_known else now,
-            leader_round=beat.round,
+            leader_since=self.leader_since if heartbeat.leading == self.leader else now,
+            heard=heartbeat.leading,
+            heard_round=heartbeat.round,
             attempt=0,
         )
-        return Beat(
+        return Reaction(
             follower,
             ended=None if self.ballot == NO_PROPOSAL else "another node leads under a higher ID",
         )
 
-    def _round(self, now: float) -> Beat:
+    def _round(self, now: float) -> Reaction:
         """Ask everybody again: as a leader for their loyalty, else for leave to challenge."""
         state = replace(self, round_at=now + self.timing.interval)
         asks = self.stance is not Stance.CHALLENGING
-        return Beat(
+        return Reaction(
             state,
             to_members=Heartbeat(self.ballot, now) if asks else None,
             send_again=self.stance is not Stance.ASKING,
@@ -416,8 +424,10 @@ class HeartbeatNode(Generic[V]):
             case Propose(value):
                 return self._propose(value, now)
             case Tick():
-                beat = self.heartbeats.tick(now) if self._is_undecided else Beat(self.heartbeats)
-                return self._apply(beat)
+                reaction = (
+                    self.heartbeats.tick(now) if self._is_undecided else Reaction(self.heartbeats)
+                )
+                return self._apply(reaction)
             case PersistBegan():
                 return Step(replace(self, heartbeats=self.heartbeats.persist_began(now)))
             case PersistEnded():
@@ -468,10 +478,10 @@ class HeartbeatNode(Generic[V]):
 
     def _receive_heartbeat(self, sender: str, message: Heartbeat, now: float) -> Step[Self, V]:
         state = replace(self, node=self.node.observe(message.leading))
-        beat = state.heartbeats.receive_heartbeat(message, state.node.acceptor.promised, now)
-        step = state._apply(beat)
-        if beat.answer is not None:
-            step = step._replace(messages=step.messages + self.node.to(sender, beat.answer))
+        reaction = state.heartbeats.receive_heartbeat(message, state.node.acceptor.promised, now)
+        step = state._apply(reaction)
+        if reaction.answer is not None:
+            step = step._replace(messages=step.messages + self.node.to(sender, reaction.answer))
         if message.leading == NO_PROPOSAL:
             return step
         return _join(step, step.node._hand_to_all(now))
@@ -500,31 +510,31 @@ class HeartbeatNode(Generic[V]):
         heartbeats = self.heartbeats
         if after.acceptor.promised > before.acceptor.promised:
             heartbeats = heartbeats.receive_prepare(after.acceptor.promised, now)
-        beat = Beat(heartbeats)
+        reaction = Reaction(heartbeats)
         if before.proposer.phase is not after.proposer.phase and self._is_undecided:
             if after.proposer.phase is Phase.LEADING:
-                beat = heartbeats.lead(now)
+                reaction = heartbeats.lead(now)
             elif after.proposer.phase is Phase.IDLE and after.chosen is NOTHING_CHOSEN:
-                beat = heartbeats.end_ballot("a quorum refuses it", now)
-        settled = state._apply(beat)
+                reaction = heartbeats.end_ballot("a quorum refuses it", now)
+        settled = state._apply(reaction)
         return Step(settled.node, step.messages + settled.messages, step.events + settled.events)
 
-    def _apply(self, beat: Beat) -> Step[Self, V]:
+    def _apply(self, reaction: Reaction) -> Step[Self, V]:
         """Do what the heartbeats say, and report who leads if that has changed."""
-        node, heartbeats = self.node, beat.heartbeats
+        node, heartbeats = self.node, reaction.heartbeats
         messages: list[Envelope[Message[V]]] = []
-        if beat.to_members is not None:
-            messages.extend(node.to_members(beat.to_members))
-        if beat.ended is not None:
+        if reaction.to_members is not None:
+            messages.extend(node.to_members(reaction.to_members))
+        if reaction.ended is not None:
             node = node.abandon()
-        if beat.send_again:
+        if reaction.send_again:
             messages.extend(node.send_again().messages)
-        if beat.challenge:
+        if reaction.challenge:
             node, prepares, _ = node.prepare()
             messages.extend(prepares)
             heartbeats = heartbeats.challenge_with(node.proposer.ballot)
         state = replace(self, node=node, heartbeats=heartbeats)
-        return Step(state, tuple(messages), _changes(self.heartbeats, heartbeats, beat.ended))
+        return Step(state, tuple(messages), _changes(self.heartbeats, heartbeats, reaction.ended))
 
 
 def _changes(before: Heartbeats, after: Heartbeats, ended: str | None) -> tuple[Event[V], ...]:

@@ -16,7 +16,7 @@ from paxos import (
     Quorums,
     Timing,
 )
-from paxos.heartbeat import NEVER, Beat, Stance
+from paxos.heartbeat import NEVER, Reaction, Stance
 
 INTERVAL, WINDOW = 1.0, 6.0
 TIMING = Timing(interval=INTERVAL, window=WINDOW, backoff=0.5)
@@ -37,7 +37,7 @@ def asking(quorums: Quorums = ABC) -> tuple[Heartbeats, float]:
 
 def says(
     state: Heartbeats, sender: str, follows: ProposalID, began: float, now: float | None = None
-) -> Beat:
+) -> Reaction:
     """What , arriving at its beginning if not told otherwise."""
     arrival = began if now is None else now
     return state.receive_answer(sender, HeartbeatAnswer(follows, began), arrival)
@@ -64,7 +64,7 @@ def following() -> tuple[Heartbeats, float]:
 
 def hears(
     state: Heartbeats, leader: ProposalID, now: float, promised: ProposalID = NO_PROPOSAL
-) -> Beat:
+) -> Reaction:
     """What a round of this leader does, or for `NO_PROPOSAL`, of one who would like to lead."""
     return state.receive_heartbeat(Heartbeat(leader, 7.0), promised, now)
 
@@ -91,7 +91,7 @@ def test_a_node_that_starts_gives_a_leader_one_window_and_a_bit_to_be_heard() ->
 
 
 def test_before_the_deadline_a_tick_does_nothing() -> None:
-    assert begun().tick(begun().deadline - 0.01) == Beat(begun())
+    assert begun().tick(begun().deadline - 0.01) == Reaction(begun())
 
 
 def test_a_node_that_heard_no_leader_asks_everybody_before_it_challenges() -> None:
@@ -121,7 +121,7 @@ def test_an_asker_challenges_once_a_phase_1_quorum_hears_no_leader() -> None:
 
 def test_it_challenges_once_only() -> None:
     state, now = challenging()
-    assert says(state, "C", NO_PROPOSAL, now) == Beat(state)
+    assert says(state, "C", NO_PROPOSAL, now) == Reaction(state)
 
 
 def test_the_same_member_twice_is_no_quorum() -> None:
@@ -132,7 +132,7 @@ def test_the_same_member_twice_is_no_quorum() -> None:
 
 def test_who_is_no_member_does_not_count_for_an_asker() -> None:
     state, now = asking()
-    assert says(state, "X", NO_PROPOSAL, now) == Beat(state)
+    assert says(state, "X", NO_PROPOSAL, now) == Reaction(state)
 
 
 def test_a_member_that_hears_a_leader_does_not_count_for_an_asker() -> None:
@@ -159,7 +159,7 @@ def test_leave_counts_for_one_window_from_the_beginning_of_its_round() -> None:
 @pytest.mark.parametrize("began", [-WINDOW, 0.01, float("nan"), NEVER, -NEVER])
 def test_an_answer_to_a_round_too_long_ago_or_yet_to_come_does_not_count(began: float) -> None:
     state, now = asking()
-    assert says(state, "B", NO_PROPOSAL, now + began, now) == Beat(state)
+    assert says(state, "B", NO_PROPOSAL, now + began, now) == Reaction(state)
 
 
 def test_a_phase_1_quorum_is_what_the_quorums_say() -> None:
@@ -198,12 +198,12 @@ def test_a_node_with_a_proposal_need_not_wait_before_it_asks() -> None:
 
 def test_a_node_that_hears_a_leader_does_not_ask() -> None:
     state, now = following()
-    assert state.ask(now + WINDOW - 0.1) == Beat(state)
+    assert state.ask(now + WINDOW - 0.1) == Reaction(state)
 
 
 def test_a_node_that_asks_challenges_or_leads_does_not_ask_anew() -> None:
     for state, now in (asking(), challenging(), leading()):
-        assert state.ask(now) == Beat(state)
+        assert state.ask(now) == Reaction(state)
 
 
 def test_leave_to_challenge_is_used_once() -> None:
@@ -415,12 +415,12 @@ def test_a_leader_gives_way_to_a_leader_of_a_higher_id() -> None:
 def test_a_leader_does_not_give_way_to_a_leader_of_a_lower_id() -> None:
     state, now = leading()
     older = hears(state, ProposalID(1, "0"), now, promised=A1)
-    assert older == Beat(state, answer=HeartbeatAnswer(A1, 7.0))
+    assert older == Reaction(state, answer=HeartbeatAnswer(A1, 7.0))
 
 
 def test_a_leader_follows_itself() -> None:
     state, now = leading()
-    assert hears(state, A1, now, promised=A1) == Beat(state, answer=HeartbeatAnswer(A1, 7.0))
+    assert hears(state, A1, now, promised=A1) == Reaction(state, answer=HeartbeatAnswer(A1, 7.0))
 
 
 def test_a_leader_whose_own_acceptor_promised_more_does_not_count_itself() -> None:
@@ -435,7 +435,7 @@ def test_a_leader_is_not_put_off_when_another_begins_a_ballot() -> None:
 
 def test_a_leader_tells_whoever_asks_that_it_leads() -> None:
     state, now = leading()
-    assert hears(state, NO_PROPOSAL, now) == Beat(state, answer=HeartbeatAnswer(A1, 7.0))
+    assert hears(state, NO_PROPOSAL, now) == Reaction(state, answer=HeartbeatAnswer(A1, 7.0))
 
 
 # Following.
@@ -450,7 +450,7 @@ def test_a_leader_is_followed_for_one_window_after_it_was_heard() -> None:
 def test_a_follower_wants_a_tick_when_it_stops_hearing_its_leader() -> None:
     state, now = following()
     assert state.deadline == now + WINDOW
-    assert state.tick(now + WINDOW - 0.1) == Beat(state)
+    assert state.tick(now + WINDOW - 0.1) == Reaction(state)
     assert state.tick(now + WINDOW).heartbeats.leader == NO_PROPOSAL
 
 
@@ -476,7 +476,7 @@ def test_each_round_renews_the_following() -> None:
 def test_a_round_that_comes_twice_renews_nothing() -> None:
     """A network may repeat the heartbeats of a dead leader for ever."""
     state, now = following()
-    again = Heartbeat(B1, state.leader_round)
+    again = Heartbeat(B1, state.heard_round)
     assert state.receive_heartbeat(again, NO_PROPOSAL, now + 5).heartbeats == state
 
 
@@ -488,11 +488,11 @@ def test_a_follower_changes_to_a_leader_of_a_higher_id() -> None:
 
 def test_a_follower_names_the_leader_of_the_higher_id_to_one_of_a_lower() -> None:
     state, now = following()
-    assert hears(state, A1, now) == Beat(state, answer=HeartbeatAnswer(B1, 7.0))
+    assert hears(state, A1, now) == Reaction(state, answer=HeartbeatAnswer(B1, 7.0))
 
 
 def test_a_leader_below_what_was_promised_is_not_followed() -> None:
-    assert hears(begun(), B1, START, promised=C1) == Beat(
+    assert hears(begun(), B1, START, promised=C1) == Reaction(
         begun(), answer=HeartbeatAnswer(NO_PROPOSAL, 7.0)
     )
 
@@ -518,7 +518,7 @@ def test_whoever_asks_is_told_if_no_leader_is_heard_any_more() -> None:
 def test_a_node_whose_disk_hangs_answers_nobody(leader: ProposalID) -> None:
     hung = begun().persist_began(START)
     assert hears(hung, leader, START + WINDOW - 0.1).answer is not None
-    assert hears(hung, leader, START + WINDOW) == Beat(hung)
+    assert hears(hung, leader, START + WINDOW) == Reaction(hung)
 
 
 def test_a_node_answers_again_once_its_disk_has_caught_up() -> None:
@@ -543,7 +543,7 @@ def test_the_ballot_of_a_node_itself_does_not_hold_it_back() -> None:
 
 def test_only_askers_and_leaders_count_answers() -> None:
     for state, now in ((begun(), START), following(), challenging()):
-        assert says(state, "B", NO_PROPOSAL, now) == Beat(state)
+        assert says(state, "B", NO_PROPOSAL, now) == Reaction(state)
 
 
 def test_a_node_does_not_follow_a_ballot_that_it_has_ended_itself() -> None:

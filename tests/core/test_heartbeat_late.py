@@ -95,6 +95,20 @@ def test_a_leaders_older_round_prolongs_nothing() -> None:
     assert state.receive_heartbeat(Heartbeat(B1, 4.0), NO_PROPOSAL, NOW + 5).heartbeats == state
 
 
+def test_a_round_of_a_leader_that_was_given_up_does_not_bring_it_back() -> None:
+    """A network may hold back, or repeat, the heartbeats of a node that died long ago."""
+    given_up = following().tick(NOW + WINDOW).heartbeats
+    assert given_up.leader == NO_PROPOSAL
+    late = given_up.receive_heartbeat(Heartbeat(B1, 1.0), NO_PROPOSAL, NOW + WINDOW).heartbeats
+    assert late == given_up
+
+
+def test_a_new_round_of_a_leader_that_was_given_up_brings_it_back() -> None:
+    given_up = following().tick(NOW + WINDOW).heartbeats
+    back = given_up.receive_heartbeat(Heartbeat(B1, 2.0), NO_PROPOSAL, NOW + WINDOW).heartbeats
+    assert back.follows(NOW + WINDOW) == B1
+
+
 @pytest.mark.parametrize("attempt", [0, 1, 3, MAX_DOUBLINGS, MAX_DOUBLINGS + 5])
 def test_each_challenge_is_given_a_window_more_than_the_last(attempt: int) -> None:
     state = Heartbeats.begin("A", QUORUMS, TIMING, NOW)
