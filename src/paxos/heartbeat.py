@@ -60,6 +60,10 @@ NEVER = float("inf")
 MAX_DOUBLINGS = 6
 """Back-off stops growing at 64 times its first length: longer would outlast most partitions."""
 
+MAX_PATIENCE = 7
+"""Windows that a challenge lasts at most. It gains one with each failure, since two syncs of a
+slow disk, neither of them overdue, may take longer than one window."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -350,7 +354,7 @@ class Heartbeats:
             stance=Stance.CHALLENGING,
             answers=(),
             round_at=now + self.timing.interval,
-            challenge_at=now + self.timing.window * (1 + min(self.attempt, MAX_DOUBLINGS)),
+            challenge_at=now + self.timing.window * min(1 + self.attempt, MAX_PATIENCE),
         )
 
     def _hold_back(self, until: float) -> Self:
@@ -450,31 +454,31 @@ class HeartbeatNode(Generic[V]):
         return step
 
     def _receive(self, envelope: Envelope[Message[V]], now: float) -> Step[Self, V]:
-        message = envelope.message
         admitted = self.node.admit(envelope)
         state = replace(self, node=admitted.node)
         if admitted.events:
             return Step(state, (), admitted.events)
-        if not isinstance(message, Heartbeat | HeartbeatAnswer | Request):
-            if (
-                isinstance(message, Prepare)
-                and self._is_undecided
-                and self.heartbeats.ignores(message.id, now)
-            ):
+        sender, message = envelope.sender.node_id, envelope.message
+        if not state._is_undecided:
+            return state._receive_late(sender, message, now)
+        match message:
+            case Heartbeat():
+                return state._receive_heartbeat(sender, message, now)
+            case HeartbeatAnswer():
+                return state._receive_answer(sender, message, now)
+            case Request(value):
+                return state._apply_node(state.node.request(value), now)
+            case Prepare(id) if state.heartbeats.ignores(id, now):
                 return Step(state)
-            return self._apply_node(self.node.receive(envelope), now)
-        sender = envelope.sender.node_id
-        if self.node.chosen is not NOTHING_CHOSEN:
-            tell = sender != self.node_id and not isinstance(message, HeartbeatAnswer)
-            return Step(state, self.node.to(sender, Chosen(self.node.chosen)) if tell else ())
-        if isinstance(message, Heartbeat):
-            return state._receive_heartbeat(sender, message, now)
-        if isinstance(message, HeartbeatAnswer):
-            state = replace(state, node=state.node.observe(message.follows))
-            step = state._apply(state.heartbeats.receive_answer(sender, message, now))
-            told = message.follows != NO_PROPOSAL and step.node.heartbeats.stance is Stance.ASKING
-            return _join(step, step.node._hand_on(sender)) if told else step
-        return state._apply_node(state.node.request(message.value), now)
+            case _:
+                return state._apply_node(state.node.handle(sender, message), now)
+
+    def _receive_late(self, sender: str, message: Message[V], now: float) -> Step[Self, V]:
+        """After the decision: whoever still asks for progress is told of it."""
+        chosen = self.node.chosen
+        if chosen is NOTHING_CHOSEN or not isinstance(message, Heartbeat | Request):
+            return self._apply_node(self.node.handle(sender, message), now)
+        return Step(self, self.node.to(sender, Chosen(chosen)) if sender != self.node_id else ())
 
     def _receive_heartbeat(self, sender: str, message: Heartbeat, now: float) -> Step[Self, V]:
         state = replace(self, node=self.node.observe(message.leading))
@@ -482,9 +486,17 @@ class HeartbeatNode(Generic[V]):
         step = state._apply(reaction)
         if reaction.answer is not None:
             step = step._replace(messages=step.messages + self.node.to(sender, reaction.answer))
-        if message.leading == NO_PROPOSAL:
+        before, after = self.heartbeats, reaction.heartbeats
+        if (after.heard, after.heard_round) == (before.heard, before.heard_round):
             return step
         return _join(step, step.node._hand_to_all(now))
+
+    def _receive_answer(self, sender: str, message: HeartbeatAnswer, now: float) -> Step[Self, V]:
+        """Count it; an asker that is told of a leader hands its value to whoever told it."""
+        state = replace(self, node=self.node.observe(message.follows))
+        step = state._apply(state.heartbeats.receive_answer(sender, message, now))
+        told = message.follows != NO_PROPOSAL and step.node.heartbeats.stance is Stance.ASKING
+        return _join(step, step.node._hand_on(sender)) if told else step
 
     def _hand_to_all(self, now: float) -> Step[Self, V]:
         """Give this node's value to all while it follows a leader: again with each of its rounds.

@@ -425,23 +425,26 @@ class Node(Generic[V]):
         admitted = self.admit(envelope)
         if admitted.events:
             return admitted
-        node, sender, message = admitted.node, envelope.sender.node_id, envelope.message
+        return admitted.node.handle(envelope.sender.node_id, envelope.message)
+
+    def handle(self, sender: str, message: Message[V]) -> Step[Self, V]:
+        """Handle a message whose envelope was admitted. What is not Paxos changes nothing."""
         match message:
             case Prepare() | Accept():
-                return node._asked(sender, message)
+                return self._asked(sender, message)
             case Promise():
-                proposer, accept = node.proposer.receive_promise(sender, message)
-                node = replace(node, proposer=proposer)
+                proposer, accept = self.proposer.receive_promise(sender, message)
+                node = replace(self, proposer=proposer)
                 return Step(node, () if accept is None else node.to_members(accept))
             case Nack():
-                return node._nacked(sender, message)
+                return self._nacked(sender, message)
             case Accepted():
-                learner, chosen = node.learner.receive_accepted(sender, message)
-                return node._learned(learner, chosen)
+                learner, chosen = self.learner.receive_accepted(sender, message)
+                return self._learned(learner, chosen)
             case Chosen():
-                return node._learned(node.learner.receive_chosen(message), None)
+                return self._learned(self.learner.receive_chosen(message), None)
             case _:
-                return Step(node)
+                return Step(self)
 
     def admit(self, envelope: Envelope[Any]) -> Step[Self, V]:
         """Refuse what cannot be meant for this node or be genuine; remember who sent the rest."""

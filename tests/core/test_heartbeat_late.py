@@ -28,7 +28,7 @@ from paxos import (
     Tick,
     Timing,
 )
-from paxos.heartbeat import MAX_DOUBLINGS, Stance
+from paxos.heartbeat import MAX_PATIENCE, Stance
 
 QUORUMS = Quorums.majority("ABC")
 TIMING = Timing(interval=1.0, window=6.0, backoff=1.0)
@@ -109,7 +109,7 @@ def test_a_new_round_of_a_leader_that_was_given_up_brings_it_back() -> None:
     assert back.follows(NOW + WINDOW) == B1
 
 
-@pytest.mark.parametrize("attempt", [0, 1, 3, MAX_DOUBLINGS, MAX_DOUBLINGS + 5])
+@pytest.mark.parametrize("attempt", [0, 1, 3, MAX_PATIENCE, MAX_PATIENCE + 5])
 def test_each_challenge_is_given_a_window_more_than_the_last(attempt: int) -> None:
     state = Heartbeats.begin("A", QUORUMS, TIMING, NOW)
     for _ in range(attempt):
@@ -118,7 +118,7 @@ def test_each_challenge_is_given_a_window_more_than_the_last(attempt: int) -> No
     for member in "BC":
         state = state.receive_answer(member, HeartbeatAnswer(NO_PROPOSAL, NOW), NOW).heartbeats
     assert state.stance is Stance.CHALLENGING
-    assert state.challenge_at == NOW + WINDOW * (1 + min(attempt, MAX_DOUBLINGS))
+    assert state.challenge_at == NOW + WINDOW * min(1 + attempt, MAX_PATIENCE)
     assert state.round_at == NOW + TIMING.interval
 
 
@@ -176,6 +176,23 @@ def test_who_does_not_ask_any_more_hands_nothing_on(asking: HeartbeatNode[Any]) 
     for member in "BC":
         asking = hear(asking, member, HeartbeatAnswer(NO_PROPOSAL, NOW)).node
     assert requests(hear(asking, "B", HeartbeatAnswer(B1, NOW))) == []
+
+
+def test_a_value_is_handed_on_with_each_new_round_and_not_with_a_repeated_one(
+    asking: HeartbeatNode[Any],
+) -> None:
+    """A value may be large, and a network may repeat a heartbeat."""
+    first = hear(asking, "B", Heartbeat(B1, 1.0))
+    again = hear(first.node, "B", Heartbeat(B1, 1.0))
+    newer = hear(again.node, "B", Heartbeat(B1, 2.0))
+    assert [requests(step) for step in (first, again, newer)] == [["B", "C"], [], ["B", "C"]]
+
+
+def test_a_value_is_not_handed_on_for_a_heartbeat_that_is_not_followed(
+    asking: HeartbeatNode[Any],
+) -> None:
+    following_c = hear(asking, "C", Heartbeat(C2, 1.0)).node
+    assert requests(hear(following_c, "B", Heartbeat(B1, 5.0))) == []
 
 
 # And a few facts about nodes and machines.
