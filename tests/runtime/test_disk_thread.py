@@ -145,3 +145,19 @@ def test_a_save_that_outlives_its_loop_disturbs_nobody() -> None:
     store.go_on.set()
     thread.join()
     assert results.threads == []
+
+
+@in_event_loop
+async def test_a_close_that_fails_is_not_told_as_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, bug = SlowStore(), RuntimeError("a bug in close")
+
+    def fail() -> None:
+        raise bug
+
+    monkeypatch.setattr(store, "close", fail)
+    with pytest.raises(RuntimeError) as caught:
+        await thread_for(store).close(PATIENCE)
+    assert caught.value is bug
+    await end_of_disk_threads()

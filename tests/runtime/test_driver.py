@@ -19,6 +19,7 @@ from paxos import (
     DurableState,
     Envelope,
     Event,
+    FaultError,
     Heartbeat,
     HeartbeatAnswer,
     HeartbeatNode,
@@ -38,7 +39,7 @@ from paxos import (
     Timing,
     ValueChosen,
 )
-from paxos.codec import decode_state
+from paxos.codec import MAX_NUMBER, decode_state
 from paxos.runtime.disk_thread import DiskThread
 from paxos.runtime.driver import Driver, NodeMachine
 from runtime.event_loop import in_event_loop, until
@@ -274,3 +275,26 @@ async def test_a_closed_driver_has_no_timer_left() -> None:
     loop.call_later(0.01, passed.set)  # timers fire in order, so the driver's would be first
     await passed.wait()
     assert world.sent == []
+
+
+@in_event_loop
+async def test_a_number_with_none_above_it_ends_the_node_as_the_fault_of_a_peer() -> None:
+    """No honest cluster comes that far: see `MAX_NUMBER`."""
+    world = World(timing=Timing(interval=1.0, window=1000.0, backoff=1.0))
+    world.hear("B", Prepare(ProposalID(MAX_NUMBER, "B")))
+    world.disk.finish()
+    world.driver.feed(Propose(b"a value"))
+    now = asyncio.get_running_loop().time()
+    for member in "BC":
+        world.hear(member, HeartbeatAnswer(NO_PROPOSAL, now))
+    with pytest.raises(FaultError, match="a peer led this node where it cannot go on"):
+        await world.driver.failure
+
+
+@in_event_loop
+async def test_what_fails_after_nobody_waits_any_more_is_not_lost() -> None:
+    world = World()
+    world.hear("B", Prepare(B1))
+    world.driver.failure.cancel()  # as a task group does that is ending for another reason
+    world.disk.finish(DISK_FAILED)
+    assert world.driver.late_failure is DISK_FAILED

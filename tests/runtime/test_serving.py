@@ -263,3 +263,13 @@ def test_a_client_with_too_large_a_value_is_refused(alone: Loopback, excess: int
             assert a.node.durable.accepted is NOTHING_ACCEPTED
 
     propose()
+
+
+@in_event_loop
+async def test_after_the_decision_nobody_leads(three: Loopback) -> None:
+    """No heartbeat says so any more, and a leader that died would seem to lead for ever."""
+    async with three.serve("ABC") as nodes:
+        await nodes[0].decide(b"a value")
+        for node in nodes:
+            await node.chosen()
+        assert [node.status().leads for node in nodes] == [False, False, False]

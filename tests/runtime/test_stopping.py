@@ -386,3 +386,28 @@ async def test_a_status_call_that_was_never_finished_ends_with_the_node(alone: L
         writer.write(protocol.encode(ClientGreeting("shop"))[:3])
         await until(lambda: len(other_tasks()) >= 2)
     assert await reader.read() == b""
+
+
+@in_event_loop
+async def test_a_cancellation_in_the_midst_of_a_stop_leaves_nothing_behind(
+    alone: Loopback,
+) -> None:
+    waiting: list[asyncio.Task[Any]] = []
+
+    async def cancelled_as_it_stops() -> None:
+        async with alone.serve("A") as (a,):
+            waiting.append(asyncio.create_task(a.chosen()))
+            this = asyncio.current_task()
+            assert this is not None
+            this.cancel()  # falls into the first wait, which is that of the stop
+
+    with no_files_left_open():
+        task = asyncio.create_task(cancelled_as_it_stops())
+        await asyncio.wait((task,))
+        assert task.cancelled()
+        with pytest.raises(server.StoppedError):
+            await waiting[0]
+        await end_of_disk_threads()
+        await turns(2)
+    async with alone.serve("A"):  # its port and its store are free again
+        pass

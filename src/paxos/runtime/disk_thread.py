@@ -29,13 +29,12 @@ class DiskThread:
         self._folder = folder
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
+        self._close_error: BaseException | None = None
         self._saving_since: float | None = None
         self._jobs: queue.SimpleQueue[
             tuple[bytes, Callable[[BaseException | None], None]] | None
         ] = queue.SimpleQueue()
-        # A daemon, since Python waits for all others at exit, and a hung sync may never return.
-        thread = threading.Thread(target=self._run, name="paxos disk", daemon=True)
-        thread.start()
+        _on_a_thread(self._run)
 
     def save(self, state: bytes, done: Callable[[BaseException | None], None]) -> None:
         """Save, then call `done` in the event loop with None or with what went wrong.
@@ -48,8 +47,8 @@ class DiskThread:
     async def close(self, patience: float) -> None:
         """Finish the save under way and close the store.
 
-        Raises `SyncHungError` if that takes longer than `patience` (seconds). The thread is then
-        left behind; it does not keep the process from ending.
+        Raises what closing fails with, and `SyncHungError` if that takes longer than `patience`
+        (seconds). The thread is then left behind; it does not keep the process from ending.
         """
         self._jobs.put(None)
         try:
@@ -57,11 +56,15 @@ class DiskThread:
                 await self._closed.wait()
         except TimeoutError:
             since = self._saving_since
-            hung = patience if since is None else self._loop.time() - since
+            what, hung = "closing", patience
+            if since is not None:
+                what, hung = "saving to", self._loop.time() - since
             raise SyncHungError(
-                f"saving to {self._folder} has hung for {hung:.1f} seconds. What it should "
-                "save was never acknowledged. See to the disk before you start this node again"
+                f"{what} {self._folder} has hung for {hung:.1f} seconds. What was not acknowledged "
+                "may be lost. See to the disk before you start this node again"
             ) from None
+        if self._close_error is not None:
+            raise self._close_error
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -75,8 +78,9 @@ class DiskThread:
         try:
             with suppress(FaultError):  # all that was acknowledged is synced; closing adds nothing
                 self._store.close()
-        finally:
-            self._tell(self._closed.set)
+        except BaseException as error:  # noqa: BLE001 - raised by `close`
+            self._close_error = error
+        self._tell(self._closed.set)
 
     def _saved(
         self, done: Callable[[BaseException | None], None], error: BaseException | None
@@ -92,14 +96,14 @@ class DiskThread:
 async def off_the_loop(call: Callable[[], R], discard: Callable[[R], None]) -> R:
     """The result of a call that may hang, made on a thread that nobody waits for at exit.
 
-    If the wait is cancelled, what comes of the call later is given to `discard`.
+    If the wait is cancelled, what comes of the call later is given to `discard`, on a thread, too.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[R] = loop.create_future()
 
     def deliver(result: R) -> None:
         if done.cancelled():
-            discard(result)
+            _on_a_thread(lambda: discard(result))
         else:
             done.set_result(result)
 
@@ -119,10 +123,16 @@ async def off_the_loop(call: Callable[[], R], discard: Callable[[R], None]) -> R
         except RuntimeError:
             discard(result)
 
-    threading.Thread(target=run, name="paxos disk", daemon=True).start()
+    _on_a_thread(run)
     try:
         return await done
     except asyncio.CancelledError:
         if done.done() and not done.cancelled() and done.exception() is None:
-            discard(done.result())
+            result = done.result()
+            _on_a_thread(lambda: discard(result))
         raise
+
+
+def _on_a_thread(run: Callable[[], None]) -> None:
+    """A daemon: Python waits for all other threads at exit, and a hung sync may never return."""
+    threading.Thread(target=run, name="paxos disk", daemon=True).start()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from paxos.codec import encode_state
-from paxos.errors import FaultError
+from paxos.errors import FaultError, MisuseError
 from paxos.events import Event, Stopped
 from paxos.heartbeat import HeartbeatNode
 from paxos.machine import Machine, Propose, Tick
@@ -28,7 +28,7 @@ NodeInput = Envelope[Message[bytes]] | Propose[bytes] | Tick
 class Driver:
     """Between one machine, one disk and the links. Lives in one event loop.
 
-    What goes wrong for good is in `failure`, a future that nobody but the driver resolves.
+    What goes wrong for good is in `failure`, or in `late_failure` if nobody waits any more.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Driver:
         self._closed = False
         self.failure: asyncio.Future[None] = self._loop.create_future()
         self.late_failure: BaseException | None = None
-        """What became of a persist that was still under way when the driver was closed."""
+        """What went wrong after the driver was closed, or `failure` cancelled."""
 
     @property
     def node(self) -> HeartbeatNode[bytes]:
@@ -95,7 +95,7 @@ class Driver:
     def _persist(self, state: DurableState[bytes], then_send: tuple[Envelope[Any], ...]) -> None:
         def done(error: BaseException | None) -> None:
             if self._closed:
-                self.late_failure = error
+                self.late_failure = self.late_failure or error
                 return
             try:
                 if error is None:
@@ -112,7 +112,11 @@ class Driver:
             except Exception as failure:  # noqa: BLE001 - surfaces as above
                 self._fail(failure)
 
-        self._disk.save(encode_state(state), done)
+        try:
+            data = encode_state(state)
+        except MisuseError as error:  # our values fit; a number that a peer made up may not
+            raise FaultError(f"a peer led this node where it cannot go on: {error}") from error
+        self._disk.save(data, done)
 
     def _dispatch(self, envelopes: Iterable[Envelope[Any]]) -> None:
         """What a node says to itself skips all queues and is never lost."""
@@ -133,6 +137,8 @@ class Driver:
         self._stop_ticking()
         if not self.failure.done():
             self.failure.set_exception(error)
+        elif self.failure.cancelled():
+            self.late_failure = self.late_failure or error
 
     def _stop_ticking(self) -> None:
         self._closed = True

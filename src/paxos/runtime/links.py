@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -128,6 +129,11 @@ class Link:
 
     async def _use(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send until the connection breaks. The peer says nothing here but why it hangs up."""
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # TCP doubles its pauses for minutes. A network that is whole again must not wait so.
+            writer.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(CONNECT_PATIENCE * 1000)
+            )
         self._outbox = Outbox()
         listening = asyncio.create_task(self._listen(reader, self._outbox))
         try:

@@ -86,9 +86,11 @@ class Status(_Wire, tag="state", frozen=True):
     node_id: str
     incarnation: str
     leader: str
-    """The ballot of the leader that it follows."""
+    """The ballot of the leader that it hears just now."""
 
     leads: bool
+    """Whether it leads. After the decision nobody needs to."""
+
     promised: str
     accepted: str
     chosen: Outcome | None

@@ -82,8 +82,10 @@ async def serve(
     """Run the node whose store is in `folder`, as long as the block lasts.
 
     Raises, before the block, what `durable.open` raises; `MisuseError` if the store belongs to
-    no node of this cluster; `AddressTakenError` if its port is taken. In the block, or when it
-    is left, whatever ended the node; `SyncHungError` if its disk still hangs.
+    no node of this cluster or has no room for its values; `MalformedError` if it holds no state
+    of a node; `AddressTakenError` if its port is taken. In the block, or when it is left,
+    whatever ended the node, as an `ExceptionGroup` if there is more than one reason;
+    `SyncHungError` if its disk still hangs.
     """
     store = await off_the_loop(lambda: open_store(folder, cluster), durable.Store.close)
     disk = DiskThread(store, folder)
@@ -168,12 +170,13 @@ class NodeServer:
     def status(self) -> protocol.Status:
         """How this node is, by its own word."""
         node, durable_state = self.node, self.node.durable
+        follows = node.heartbeats.follows(asyncio.get_running_loop().time())
         accepted, chosen = durable_state.accepted, node.chosen
         return protocol.Status(
             self.identity.node_id,
             self.identity.incarnation,
-            str(node.heartbeats.leader),
-            node.heartbeats.leads,
+            str(follows),
+            node.heartbeats.leads and node.chosen is NOTHING_CHOSEN,
             str(durable_state.promised),
             "none" if accepted is NOTHING_ACCEPTED else str(accepted.id),
             None if chosen is NOTHING_CHOSEN else _outcome(chosen),
