@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,11 @@ def test_macos_empties_the_cache_of_the_drive(monkeypatch: pytest.MonkeyPatch) -
     disk.sync(3)
     disk.sync_folder(4)
     assert calls == [(3, 51), (4, 51)]
+
+
+def test_a_new_file_is_no_program(tmp_path: Path) -> None:
+    disk = PosixDisk()
+    disk.close(disk.create_file(tmp_path / "file"))
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
