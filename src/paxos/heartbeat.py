@@ -447,7 +447,7 @@ class HeartbeatNode(Generic[V]):
 
     def _propose(self, value: V, now: float) -> Step[Self, V]:
         """Propose it as leader, hand it on, or ask at once to become the leader."""
-        step = self._apply_node(self.node.request(value), now)
+        step = self._with(self.node.request(value))
         if step.node._is_undecided:
             step = _join(step, step.node._hand_to_all(now))
             step = _join(step, step.node._apply(step.node.heartbeats.ask(now)))
@@ -460,24 +460,24 @@ class HeartbeatNode(Generic[V]):
             return Step(state, (), admitted.events)
         sender, message = envelope.sender.node_id, envelope.message
         if not state._is_undecided:
-            return state._receive_late(sender, message, now)
+            return state._receive_late(sender, message)
         match message:
             case Heartbeat():
                 return state._receive_heartbeat(sender, message, now)
             case HeartbeatAnswer():
                 return state._receive_answer(sender, message, now)
             case Request(value):
-                return state._apply_node(state.node.request(value), now)
+                return state._with(state.node.request(value))
             case Prepare(id) if state.heartbeats.ignores(id, now):
                 return Step(state)
             case _:
                 return state._apply_node(state.node.handle(sender, message), now)
 
-    def _receive_late(self, sender: str, message: Message[V], now: float) -> Step[Self, V]:
+    def _receive_late(self, sender: str, message: Message[V]) -> Step[Self, V]:
         """After the decision: whoever still asks for progress is told of it."""
         chosen = self.node.chosen
         if chosen is NOTHING_CHOSEN or not isinstance(message, Heartbeat | Request):
-            return self._apply_node(self.node.handle(sender, message), now)
+            return self._with(self.node.handle(sender, message))
         return Step(self, self.node.to(sender, Chosen(chosen)) if sender != self.node_id else ())
 
     def _receive_heartbeat(self, sender: str, message: Heartbeat, now: float) -> Step[Self, V]:
@@ -515,6 +515,10 @@ class HeartbeatNode(Generic[V]):
         others = (r for r in recipients if r != self.node_id)
         return Step(self, tuple(e for r in others for e in self.node.to(r, Request(value))))
 
+    def _with(self, step: Step[Node[V], V]) -> Step[Self, V]:
+        """Take over what the node did where it means nothing for leadership."""
+        return Step(replace(self, node=step.node), step.messages, step.events)
+
     def _apply_node(self, step: Step[Node[V], V], now: float) -> Step[Self, V]:
         """Take over what the node did, and what it means for leadership."""
         before, after = self.node, step.node
@@ -523,7 +527,7 @@ class HeartbeatNode(Generic[V]):
         if after.acceptor.promised > before.acceptor.promised:
             heartbeats = heartbeats.receive_prepare(after.acceptor.promised, now)
         reaction = Reaction(heartbeats)
-        if before.proposer.phase is not after.proposer.phase and self._is_undecided:
+        if before.proposer.phase is not after.proposer.phase:
             if after.proposer.phase is Phase.LEADING:
                 reaction = heartbeats.lead(now)
             elif after.proposer.phase is Phase.IDLE and after.chosen is NOTHING_CHOSEN:

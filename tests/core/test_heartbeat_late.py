@@ -195,6 +195,17 @@ def test_a_value_is_not_handed_on_for_a_heartbeat_that_is_not_followed(
     assert requests(hear(following_c, "B", Heartbeat(B1, 5.0))) == []
 
 
+def test_a_late_prepare_is_not_promised_where_a_leader_is_settled(
+    asking: HeartbeatNode[Any],
+) -> None:
+    followed = hear(asking, "B", Heartbeat(B1, 1.0)).node
+    late = Envelope(Identity("c", "C", "first"), "A", Prepare(C2))
+    round2 = Envelope(Identity("c", "B", "first"), "A", Heartbeat(B1, 2.0))
+    settled = followed.step(round2, NOW + WINDOW - 1).node
+    assert settled.step(late, NOW + WINDOW).messages == ()
+    assert followed.step(late, NOW + 1).node.durable.promised == C2
+
+
 # And a few facts about nodes and machines.
 
 
