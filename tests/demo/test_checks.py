@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from paxos import DurableState, Proposal, ProposalID, durable
+from paxos import DurableState, FaultError, Proposal, ProposalID, durable
 from paxos.codec import encode_state
 from paxos.demo import Check, Story, Timeline, check
 from paxos.demo.story import Recovery
@@ -109,8 +110,19 @@ def test_a_value_on_a_minority_of_disks_is_not_chosen(story: Story) -> None:
     for node_id in ("B", "C"):
         save(story, node_id, DurableState(1, ProposalID(1, "A")))
     assert "on disk" in broken(story)
+    (on_disk,) = [each for each in check(story) if each.name == "on disk"]
+    assert on_disk.detail == "accepted on the disks of A: no quorum"
 
 
 def test_a_bad_exit_code_is_no_clean_stop(story: Story) -> None:
     story.exit_codes["A"] = -9
     assert broken(story) == ["clean stop"]
+
+
+def test_a_node_that_does_not_start_is_named_as_itself(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not as a group of groups: the command line prints one sentence."""
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(FaultError, match=r"[ABC] ended while starting: see .*\.log"):
+        asyncio.run(story.play())

@@ -84,7 +84,10 @@ def _chosen_on_disk(
         and disk.accepted.value == chosen[1]
     ]
     holds = story.cluster.quorums.has_phase2(holders)
-    return Check("on disk", holds, f"accepted on the disks of {', '.join(holders)}: a quorum")
+    which = ", ".join(holders) or "nobody"
+    return Check(
+        "on disk", holds, f"accepted on the disks of {which}: {'a' if holds else 'no'} quorum"
+    )
 
 
 def _clean_stop(story: Story) -> Check:

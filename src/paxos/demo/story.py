@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from paxos.demo.processes import NodeProcess, free_addresses
 from paxos.demo.timeline import Timeline
@@ -107,6 +108,8 @@ class Story:
             await self._stop_all()
         except TimeoutError:
             raise FaultError(f"no agreement on all nodes within {PATIENCE} seconds") from None
+        except ExceptionGroup as group:
+            raise _first_of(group) from None
         finally:
             for node in self.nodes.values():
                 await node.kill()
@@ -211,6 +214,7 @@ class Story:
             await asyncio.sleep(POLL)
 
     async def _until_all_know(self) -> None:
+        self.statuses.clear()  # what a node said before it was killed proves nothing of it now
         await self._until(
             lambda: all(
                 node_id in self.statuses and self.statuses[node_id].chosen is not None
@@ -228,6 +232,16 @@ class Story:
         for node_id, node in self.nodes.items():
             self.exit_codes[node_id] = await node.terminate()
         self.timeline.add("demo", "has stopped all nodes (SIGTERM) and reads their disks")
+
+
+def _first_of(group: ExceptionGroup[Exception]) -> Exception:
+    """What went wrong first, out of however many task groups it passed."""
+    first = group.exceptions[0]
+    return _first_of(cast("ExceptionGroup[Exception]", first)) if _is_group(first) else first
+
+
+def _is_group(error: Exception) -> bool:
+    return isinstance(error, ExceptionGroup)
 
 
 def _draw(seed: int) -> random.Random:
