@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
+import os
 import secrets
 import shlex
 import signal
@@ -27,6 +29,7 @@ import paxos
 from paxos import demo
 from paxos.errors import FaultError, MisuseError, PaxosError
 from paxos.messages import NOTHING_ACCEPTED
+from paxos.proposal_id import ProposalID
 from paxos.runtime import (
     Cluster,
     RefusedError,
@@ -38,6 +41,7 @@ from paxos.runtime import (
     read_cluster_file,
     serve,
 )
+from paxos.runtime.protocol import text
 
 OK, FAILED, UNKNOWN = 0, 1, 3
 
@@ -92,7 +96,7 @@ def _demo(options: argparse.Namespace, out: Console) -> Answer:
 
 def _play(options: argparse.Namespace, out: Console, folder: Path) -> Answer:
     seed: int = secrets.randbelow(1_000_000) if options.seed is None else options.seed
-    values = [value.encode() for value in options.value or ("tea", "coffee")]
+    values = [os.fsencode(value) for value in options.value or ("tea", "coffee")]
     if len(values) != 2:
         raise MisuseError("the demo has two proposers: give --value twice, or not at all")
 
@@ -108,13 +112,15 @@ def _play(options: argparse.Namespace, out: Console, folder: Path) -> Answer:
     demo.show_end(out, story, checks, with_timeline=out.is_terminal)
     wanted = "".join(f" --value {shlex.quote(value)}" for value in options.value or ())
     out.print(f"\nagain: paxos demo --nodes {options.nodes} --seed {seed}{wanted}")
-    return OK if all(each.holds for each in checks) else FAILED, {
+    broken = [each.name for each in checks if not each.holds]
+    answer = {
         "seed": seed,
         "seconds": round(timeline.seconds, 3),
-        "value": story.value,
+        "value": None if story.value is None else _json_value(story.value),
         "checks": {each.name: each.holds for each in checks},
         "timeline": timeline.entries,
     }
+    return (FAILED, answer | {"error": f"broken: {', '.join(broken)}"}) if broken else (OK, answer)
 
 
 def _init(options: argparse.Namespace, out: Console) -> Answer:
@@ -152,13 +158,13 @@ def _decide(options: argparse.Namespace, out: Console) -> Answer:
     """Propose a value, and print what is chosen."""
     cluster = read_cluster_file(options.cluster)
     nodes = [options.node] if options.node else sorted(cluster.addresses)
-    value = options.value.encode()
+    value = os.fsencode(options.value)
     outcome = asyncio.run(_decide_at(cluster, nodes, value, options.timeout))
-    out.print(f"chosen: {demo.text(outcome.value)}, under {outcome.number}.{outcome.node_id}")
+    out.print(f"chosen: {text(outcome.value)}, under {outcome.number}.{outcome.node_id}")
     return OK, {
-        "chosen": demo.text(outcome.value),
+        "chosen": _json_value(outcome.value),
         "yours": outcome.value == value,
-        "id": [outcome.number, outcome.node_id],
+        "id": str(ProposalID(outcome.number, outcome.node_id)),
     }
 
 
@@ -199,7 +205,7 @@ def _status(options: argparse.Namespace, out: Console) -> Answer:
         if isinstance(status, str):
             out.print(f"{node_id}  {status}")
             continue
-        chosen = demo.text(status.chosen.value) if status.chosen else "not known"
+        chosen = text(status.chosen.value) if status.chosen else "not known"
         role = "leads" if status.leads else f"follows {status.leader}"
         out.print(
             f"{node_id}  {role}, promised {status.promised}, accepted {status.accepted}, "
@@ -209,8 +215,10 @@ def _status(options: argparse.Namespace, out: Console) -> Answer:
         node_id: {"error": status} if isinstance(status, str) else _plain(status)
         for node_id, status in statuses.items()
     }
-    all_answer = not any(isinstance(status, str) for status in statuses.values())
-    return OK if all_answer else FAILED, {"nodes": described}
+    silent = [node_id for node_id, status in statuses.items() if isinstance(status, str)]
+    if silent:
+        return FAILED, {"nodes": described, "error": f"no answer from {', '.join(silent)}"}
+    return OK, {"nodes": described}
 
 
 async def _statuses(cluster: Cluster, nodes: Sequence[str]) -> dict[str, protocol.Status | str]:
@@ -234,7 +242,7 @@ def _plain(status: protocol.Status) -> dict[str, Any]:
         "follows": status.leader,
         "promised": status.promised,
         "accepted": status.accepted,
-        "chosen": None if chosen is None else demo.text(chosen.value),
+        "chosen": None if chosen is None else _json_value(chosen.value),
     }
 
 
@@ -257,13 +265,28 @@ def _inspect(options: argparse.Namespace, out: Console) -> Answer:
     if state is None:
         return FAILED, answer | {"error": found.problem}
     accepted = None if state.accepted is NOTHING_ACCEPTED else state.accepted
-    shown = "nothing" if accepted is None else f"{demo.text(accepted.value)} under {accepted.id}"
+    shown = "nothing" if accepted is None else f"{text(accepted.value)} under {accepted.id}"
     out.print(f"prepared up to {state.ballot}, promised {state.promised}, accepted {shown}")
     return OK, answer | {
         "ballot": state.ballot,
         "promised": str(state.promised),
-        "accepted": accepted and {"id": accepted.id, "value": demo.text(accepted.value)},
+        "accepted": accepted and {"id": str(accepted.id), "value": _json_value(accepted.value)},
     }
+
+
+def _json_value(value: bytes) -> str | dict[str, str]:
+    """A value for programs: a string if it is text, else an object with its hexadecimal form."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"hex": value.hex()}
+
+
+def _seconds(argument: str) -> float:
+    seconds = float(argument)  # argparse makes a complaint of its ValueError, and of ours
+    if not 0 < seconds < math.inf:
+        raise ValueError
+    return seconds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -294,7 +317,7 @@ def _parser() -> argparse.ArgumentParser:
     decide.add_argument("--node", metavar="ID", help="ask this node, and no other")
     decide.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=10.0,
         metavar="SECONDS",
         help="then the outcome is unknown (default: 10)",
@@ -315,7 +338,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--nodes", type=int, default=5, metavar="N", help="3 to 9 (default: 5)")
+    nodes = f"{demo.MIN_NODES} to {demo.MAX_NODES} (default: 5)"
+    command.add_argument("--nodes", type=int, default=5, metavar="N", help=nodes)
     command.add_argument("--seed", type=int, metavar="N", help="draws who is killed, and when")
     command.add_argument(
         "--value", action="append", metavar="TEXT", help="twice: what the two proposers want"

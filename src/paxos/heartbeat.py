@@ -6,10 +6,10 @@ is heartbeats in rounds with answers:
 
 - A leader asks everybody, again and again, "do you follow me?". One that no phase-2 quorum has
   followed within the liveness window could not get anything chosen, and stops leading.
-- A node that has heard no leader for longer than the window first asks everybody "may I lead?",
-  and begins a ballot only when a phase-1 quorum hears no leader either. So a leader that a
-  quorum hears is not challenged: not by a node that merely lost its link to it, nor by one
-  that comes back.
+- A node that has heard no leader for longer than the window, or has a value and hears none, first
+  asks everybody "may I lead?". It begins a ballot only when quorums of both phases hear no leader
+  either; with fewer it could not get anything chosen. So a leader that a quorum hears is not
+  challenged: not by a node that merely lost its link to it, nor by one that comes back.
 - A node that cannot persist answers nobody: a heartbeat means "I can get things chosen", not "I
   am alive".
 
@@ -39,7 +39,6 @@ from paxos.machine import (
 from paxos.messages import (
     NO_VALUE,
     NOTHING_CHOSEN,
-    Chosen,
     Envelope,
     Heartbeat,
     HeartbeatAnswer,
@@ -106,7 +105,7 @@ class Stance(enum.Enum):
     """It hears no leader, and asks whether others do."""
 
     CHALLENGING = "challenging"
-    """A quorum hears no leader: its ballot is in phase 1."""
+    """Quorums of both phases hear no leader: its ballot is in phase 1."""
 
     LEADING = "leading"
 
@@ -130,10 +129,7 @@ class Reaction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeats:
-    """Who leads, as far as this node can tell. A value; each method gives the next one.
-
-    Every instant in here is the one at which something is due.
-    """
+    """Who leads, as far as this node can tell. A value; each method gives the next one."""
 
     node_id: str
     quorums: Quorums
@@ -167,7 +163,7 @@ class Heartbeats:
     """The leader that was followed last: kept when it is given up, for its rounds may come late."""
 
     heard_round: float = -NEVER
-    """The newest of its rounds. Older ones, come late or twice, prove nothing any more."""
+    """The newest of its rounds, on its clock. Older ones, come late or twice, prove nothing."""
 
     attempt: int = 0
     """Ballots that failed since this node last followed a leader."""
@@ -475,10 +471,9 @@ class HeartbeatNode(Generic[V]):
 
     def _receive_late(self, sender: str, message: Message[V]) -> Step[Self, V]:
         """After the decision: whoever still asks for progress is told of it."""
-        chosen = self.node.chosen
-        if chosen is NOTHING_CHOSEN or not isinstance(message, Heartbeat | Request):
-            return self._with(self.node.handle(sender, message))
-        return Step(self, self.node.to(sender, Chosen(chosen)) if sender != self.node_id else ())
+        if isinstance(message, Heartbeat | Request):
+            return self._with(self.node.tell(sender))
+        return self._with(self.node.handle(sender, message))
 
     def _receive_heartbeat(self, sender: str, message: Heartbeat, now: float) -> Step[Self, V]:
         state = replace(self, node=self.node.observe(message.leading))

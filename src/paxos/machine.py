@@ -31,10 +31,11 @@ from paxos.messages import (
 )
 
 MAX_QUEUED = 4096
-"""How many answers may wait for a persist, and how many outputs for the world to take them.
+"""How many messages may wait for a persist. A hung disk must not eat all memory.
 
-A hung disk under a busy network must not eat all memory. The oldest answers are dropped then, as
-a network may drop them. Answers differ only by ballot and peer, so thousands are far beyond need.
+Above it the older half is dropped, as a network may drop it, except what the node says to itself.
+With as many outputs not taken, `receive` raises `MisuseError`. Messages differ only by ballot and
+peer, so thousands are far beyond need.
 """
 
 
@@ -301,7 +302,7 @@ class Machine(Generic[N, D, V]):
 
 
 def waits_for_persist(message: Message[V]) -> bool:
-    """Which of the two lists a message goes to. The only place that knows."""
+    """Which of the two lists a message goes to: it names exactly the members of `Waiting`."""
     return isinstance(message, Prepare | Promise | Accepted)
 
 

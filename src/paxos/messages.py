@@ -85,9 +85,9 @@ class Accepted(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """ "I cannot: I have promised a higher ID." Only a hint; dropping it costs nothing but time.
+    """A refusal: "I have promised a higher ID." Only a hint; dropping it costs nothing but time.
 
-    *Paxos Made Simple*, 2.5 calls informing the proposer "probably a good idea".
+    *Paxos Made Simple*, 2.2: an acceptor that ignores a request should probably tell its proposer.
     """
 
     id: ProposalID

@@ -9,7 +9,7 @@ The whole of it in four rules:
 1. An acceptor that promised an ID accepts nothing below it (PMS 2.2, P1a).
 2. A proposer proposes only what a phase-1 quorum leaves it free to propose: the value of the
    highest proposal that any of them accepted, or its own if none did (PMS 2.2, P2c).
-3. A value is chosen once a phase-2 quorum accepted it under *one* ID (PMS 2.1).
+3. A value is chosen once a phase-2 quorum accepted it under *one* ID (PMS 2.2).
 4. An acceptor's promise and vote are on disk before anybody hears of them (PMS 2.5). The shell
    in `machine` sees to that.
 """
@@ -253,7 +253,7 @@ class Learner(Generic[V]):
     """Invariant: once set, it stays."""
 
     def receive_accepted(self, sender: str, accepted: Accepted[V]) -> tuple[Self, Chosen[V] | None]:
-        """Count a vote; a quorum of votes in one ballot is a choice (PMS 2.1, 2.3).
+        """Count a vote; a quorum of votes in one ballot is a choice (PMS 2.2, 2.3).
 
         Votes of other ballots do not add up, whatever their value. Raises `ConflictError` if two
         votes prove that something is damaged.
@@ -290,14 +290,15 @@ class Learner(Generic[V]):
 
 @dataclass(frozen=True)
 class DurableState(Generic[V]):
-    """What a node must find again after a crash.
+    """What a node must find again after a crash (PMS 2.5).
 
-    Every mixture of an older and a newer one is harmless in one direction only: a higher promise
-    or ballot than needed costs time, a lower one costs agreement.
+    A crash during a persist may leave any mixture, field by field, of the state acknowledged last
+    and the one under way: all are legal, for nobody has heard of the newer one. A state older
+    than the one acknowledged last is not: it breaks promises.
     """
 
     ballot: int = 0
-    """The highest number that this node ever prepared."""
+    """The highest number that this node ever prepared: the next is above it (PMS 2.5)."""
 
     promised: ProposalID = NO_PROPOSAL
     accepted: Proposal[V] | NothingAccepted = NOTHING_ACCEPTED
@@ -485,6 +486,12 @@ class Node(Generic[V]):
         """The message to one node."""
         return (Envelope(self.identity, recipient, message),)
 
+    def tell(self, late_comer: str) -> Step[Self, V]:
+        """Tell another node of the decision, if this one knows it."""
+        if self.chosen is NOTHING_CHOSEN or late_comer == self.node_id:
+            return Step(self)
+        return Step(self, self.to(late_comer, Chosen(self.chosen)))
+
     def _remember(self, sender: Identity) -> Self:
         known = (sender.node_id, sender.incarnation)
         if known in self.incarnations or not self.quorums.is_member(sender.node_id):
@@ -494,10 +501,7 @@ class Node(Generic[V]):
     def _asked(self, sender: str, message: Prepare | Accept[V]) -> Step[Self, V]:
         """As an acceptor. Who asks after the decision is a late-comer, and is told of it."""
         if self.chosen is not NOTHING_CHOSEN:
-            return Step(
-                self,
-                self.to(sender, Chosen(self.chosen)) if sender != self.node_id else (),
-            )
+            return self.tell(sender)
         reply: Message[V] | None
         if isinstance(message, Prepare):
             acceptor, reply = self.acceptor.receive_prepare(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_three_nodes_started_by_hand_decide(cluster: Path, capsys: Capture) -> N
     capsys.readouterr()
     with running(cluster, *(cluster.parent / name for name in "ABC")) as nodes:
         assert main(["decide", "tea", "--node", "A", *at]) == 0
-        assert told(capsys) == {"ok": True, "chosen": "'tea'", "yours": True, "id": [1, "A"]}
+        assert told(capsys) == {"ok": True, "chosen": "tea", "yours": True, "id": "1.A"}
         assert main(["decide", "coffee", *at]) == 0
         assert told(capsys)["yours"] is False
         assert main(["status", *at]) == 0
@@ -81,7 +82,7 @@ def test_three_nodes_started_by_hand_decide(cluster: Path, capsys: Capture) -> N
     assert main(["inspect", str(cluster.parent / "A"), "--json"]) == 0
     found = told(capsys)
     assert found["answer"] == "sound"
-    assert found["accepted"] == {"id": [1, "A"], "value": "'tea'"}
+    assert found["accepted"] == {"id": "1.A", "value": "tea"}
 
 
 def test_a_node_stopped_with_json_prints_one_object(cluster: Path) -> None:
@@ -127,7 +128,9 @@ def test_status_claims_that_all_answer(cluster: Path, capsys: Capture) -> None:
     with running(cluster, cluster.parent / "A"):
         assert main(["status", "--cluster", str(cluster)]) == 1
         assert main(["status", "--node", "A", "--cluster", str(cluster)]) == 0
-    assert "cannot reach B" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "cannot reach B" in said.out
+    assert "paxos: no answer from B, C" in said.err
 
 
 def test_init_refuses_a_folder_that_holds_a_store(cluster: Path, capsys: Capture) -> None:
@@ -187,3 +190,20 @@ def test_nonsense_ends_with_two(capsys: Capture) -> None:
         main(["decree"])
     assert ended.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_a_value_that_is_no_text_is_a_value_all_the_same(cluster: Path, capsys: Capture) -> None:
+    """A shell passes any bytes; Python hands them on as surrogates."""
+    value = os.fsdecode(b"\xff")
+    with running(cluster, *(cluster.parent / name for name in "ABC")):
+        capsys.readouterr()
+        assert main(["decide", value, "--cluster", str(cluster), "--json"]) == 0
+    assert told(capsys)["chosen"] == {"hex": "ff"}
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "0", "inf", "soon"])
+def test_a_timeout_that_is_none_is_nonsense(seconds: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["decide", "tea", f"--timeout={seconds}"])
+    assert ended.value.code == 2
+    assert "--timeout" in capsys.readouterr().err

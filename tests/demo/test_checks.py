@@ -126,3 +126,27 @@ def test_a_node_that_does_not_start_is_named_as_itself(
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(FaultError, match=r"[ABC] ended while starting: see .*\.log"):
         asyncio.run(story.play())
+
+
+def test_a_node_that_was_never_stopped_is_no_clean_stop(story: Story) -> None:
+    del story.exit_codes["A"]
+    assert broken(story) == ["clean stop"]
+
+
+def test_a_leader_that_is_the_victim_dies_once(story: Story) -> None:
+    """Killed twice at once it would be started twice, and one process would be left behind."""
+    story.leaders.append("A")
+    story.recoveries.clear()
+
+    async def both_kill_it() -> None:
+        minority = asyncio.Semaphore(2)
+        try:
+            async with asyncio.TaskGroup() as killers:
+                killers.create_task(story._kill_one("A", 0.0, 0.01, minority))
+                killers.create_task(story._kill_leader(0.0, 0.01, minority))
+        finally:
+            await story.nodes["A"].kill()
+
+    asyncio.run(both_kill_it())
+    assert [recovery.node_id for recovery in story.recoveries] == ["A"]
+    assert story.nodes["A"].starts == 1

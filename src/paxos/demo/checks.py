@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paxos.demo.story import Story, text
+from paxos.demo.story import Story
 from paxos.messages import NOTHING_ACCEPTED
 from paxos.node import DurableState
 from paxos.proposal_id import NO_PROPOSAL, ProposalID
 from paxos.runtime import inspect_store, protocol
+from paxos.runtime.protocol import text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Check:
 
 
 def check(story: Story) -> list[Check]:
-    """Check agreement, validity, recovery and the disks, in this order."""
+    """Check agreement, validity, recovery, the disks and the clean stop, in this order."""
     answers = {node_id: status.chosen for node_id, status in story.statuses.items()}
     disks = {node_id: inspect_store(node.folder).state for node_id, node in story.nodes.items()}
     return [
@@ -60,7 +61,7 @@ def _recovery(story: Story, disks: dict[str, DurableState[bytes] | None]) -> Che
             and after is not None
             and after.ballot >= recovery.disk.ballot
             and after.promised >= recovery.disk.promised
-            and accepted_id(after) >= accepted_id(recovery.disk)
+            and _accepted_id(after) >= _accepted_id(recovery.disk)
         )
     returned = ", ".join(recovery.node_id for recovery in story.recoveries)
     return Check("recovery", held, f"back from disk, every promise and vote kept: {returned}")
@@ -92,9 +93,10 @@ def _chosen_on_disk(
 
 def _clean_stop(story: Story) -> Check:
     bad = {node_id: code for node_id, code in story.exit_codes.items() if code != 0}
-    return Check("clean stop", not bad, f"exit codes other than 0: {bad or 'none'}")
+    holds = not bad and len(story.exit_codes) == len(story.nodes)
+    return Check("clean stop", holds, f"exit codes other than 0: {bad or 'none'}")
 
 
-def accepted_id(state: DurableState[bytes]) -> ProposalID:
+def _accepted_id(state: DurableState[bytes]) -> ProposalID:
     """The ID of what was accepted, or `NO_PROPOSAL`."""
     return NO_PROPOSAL if state.accepted is NOTHING_ACCEPTED else state.accepted.id

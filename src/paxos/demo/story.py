@@ -1,7 +1,8 @@
-"""What the demo does: two proposers race, one node is killed and comes back, then the leader.
+"""What the demo does: two proposers race; meanwhile one node and the leader are killed and return.
 
 Nothing here decides anything: nodes are processes, killed by SIGKILL, with real disks. The seed
-draws who is killed and when; what the operating system makes of it differs from run to run.
+draws the proposers, the first victim and all delays; what the operating system makes of that, and
+so who leads, differs from run to run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from paxos.runtime import (
     protocol,
     write_cluster_file,
 )
+from paxos.runtime.protocol import text
 
 MIN_NODES, MAX_NODES = 3, 9
 """Fewer survive no kill; more are a crowd for one machine."""
@@ -70,6 +72,9 @@ class Story:
     leaders: list[str] = field(default_factory=list[str])
     """Nodes that say that they lead; who began last comes last."""
 
+    down: set[str] = field(default_factory=set[str])
+    """Nodes that are being killed and brought back."""
+
     @classmethod
     def prepare(
         cls, timeline: Timeline, folder: Path, count: int, values: Sequence[bytes], seed: int
@@ -89,10 +94,10 @@ class Story:
         return story
 
     @property
-    def value(self) -> str | None:
+    def value(self) -> bytes | None:
         """What the nodes say is chosen, or None."""
         chosen = [status.chosen for status in self.statuses.values() if status.chosen is not None]
-        return text(chosen[0].value) if chosen else None
+        return chosen[0].value if chosen else None
 
     async def play(self) -> None:
         """All of it, from the first start to the last stop. Raises `FaultError` if it fails."""
@@ -125,12 +130,15 @@ class Story:
     async def _race(self) -> None:
         """Two clients, two nodes, two values, at once; and in the middle of it two deaths."""
         first, second, victim = self.draw.sample(sorted(self.nodes), 3)
+        # All is drawn here: tasks would draw in an order that is the operating system's.
+        early, late = self.draw.uniform(0, 0.02), self.draw.uniform(0, 0.004)
+        victim_rests, leader_rests = self.draw.uniform(0.2, 0.8), self.draw.uniform(0.2, 0.8)
         minority = asyncio.Semaphore((len(self.nodes) - 1) // 2)
         async with asyncio.TaskGroup() as race:
             race.create_task(self._propose(first, self.values[0]))
             race.create_task(self._propose(second, self.values[1]))
-            race.create_task(self._kill_one(victim, minority))
-            race.create_task(self._kill_leader(minority))
+            race.create_task(self._kill_one(victim, early, victim_rests, minority))
+            race.create_task(self._kill_leader(late, leader_rests, minority))
 
     async def _propose(self, node_id: str, value: bytes) -> None:
         """As a client that tries the next node when its own dies: the same value, again."""
@@ -147,22 +155,35 @@ class Story:
                 self.timeline.add("demo", f"hears from {node_id}: {text(outcome.value)} is chosen")
                 return
 
-    async def _kill_one(self, node_id: str, minority: asyncio.Semaphore) -> None:
-        await asyncio.sleep(self.draw.uniform(0, 0.02))
-        await self._kill_and_return(node_id, minority)
+    async def _kill_one(
+        self, node_id: str, after: float, rests: float, minority: asyncio.Semaphore
+    ) -> None:
+        await asyncio.sleep(after)
+        await self._kill_and_return(node_id, rests, minority)
 
-    async def _kill_leader(self, minority: asyncio.Semaphore) -> None:
-        """Kill whoever leads, a moment after the first leader was heard of."""
-        await self._until(lambda: bool(self.leaders))
-        await asyncio.sleep(self.draw.uniform(0, 0.004))
-        await self._until(lambda: bool(self.leaders))
-        await self._kill_and_return(self.leaders[-1], minority)
+    async def _kill_leader(self, after: float, rests: float, minority: asyncio.Semaphore) -> None:
+        """Kill whoever leads, a moment after the first leader was heard of.
 
-    async def _kill_and_return(self, node_id: str, minority: asyncio.Semaphore) -> None:
+        If the leader was the victim, and all was decided before another had to lead, there is
+        none left to kill.
+        """
+        await self._until(lambda: bool(self.leaders))
+        await asyncio.sleep(after)
+        await self._until(lambda: bool(self.leaders) or self.value is not None)
+        if self.leaders:
+            await self._kill_and_return(self.leaders[-1], rests, minority)
+
+    async def _kill_and_return(
+        self, node_id: str, rests: float, minority: asyncio.Semaphore
+    ) -> None:
         async with minority:
+            if node_id in self.down:
+                return  # the leader was the victim: one death at a time
+            self.down.add(node_id)
             await self._kill(node_id)
-            await asyncio.sleep(self.draw.uniform(0.2, 0.8))
+            await asyncio.sleep(rests)
             await self._restart(node_id)
+            self.down.discard(node_id)
 
     async def _kill(self, node_id: str) -> None:
         role = "the leader " if node_id in self.leaders else ""
@@ -246,11 +267,3 @@ def _is_group(error: Exception) -> bool:
 
 def _draw(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-
-
-def text(value: bytes) -> str:
-    """A value for people: as text if it is some, else in hexadecimal."""
-    try:
-        return repr(value.decode())
-    except UnicodeDecodeError:
-        return f"0x{value.hex()}"

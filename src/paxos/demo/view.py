@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from paxos.demo.checks import Check
-from paxos.demo.story import Story, text
+from paxos.demo.story import Story
 from paxos.demo.timeline import Entry
+from paxos.runtime.protocol import text
 
 SHOWN_ENTRIES = 14
 """Lines of the timeline under the table while the demo runs."""

@@ -115,6 +115,14 @@ _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 T = TypeVar("T")
 
 
+def text(value: bytes) -> str:
+    """A value for people: in quotes if it is text, else in hexadecimal."""
+    try:
+        return repr(value.decode())
+    except UnicodeDecodeError:
+        return f"0x{value.hex()}"
+
+
 def frame(body: bytes) -> bytes:
     """The body as a frame."""
     return _FRAME.pack(len(body), PROTOCOL_VERSION) + body
