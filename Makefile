@@ -13,7 +13,7 @@ DEV := $(VENV)/.installed-dev
 
 # The algorithm and its memory: here the tests run every line and every branch.
 FULLY_COVERED := errors proposal_id messages events quorum machine node heartbeat \
-    durable slots disk
+    durable slots disk storage_errors
 
 empty :=
 space := $(empty) $(empty)

@@ -39,7 +39,7 @@ def test_bare_overwrite_and_sync(benchmark: Any, tmp_path: Path) -> None:
 
 def test_durable_save(benchmark: Any, tmp_path: Path) -> None:
     benchmark.extra_info["wanted"] = 0.8
-    owner = durable.Identity("benchmark", "A", "first")
+    owner = durable.Owner("benchmark", "A", "first")
     durable.init(tmp_path / "store", owner, initial=b"", slot_bytes=SLOT_BYTES)
     numbers = itertools.count()
     with durable.open(tmp_path / "store") as store:

@@ -126,9 +126,9 @@ def _play(options: argparse.Namespace, out: Console, folder: Path) -> Answer:
 def _init(options: argparse.Namespace, out: Console) -> Answer:
     """Make a node's memory."""
     cluster = read_cluster_file(options.cluster)
-    identity = create_store(cluster, options.node, options.folder)
-    out.print(f"{options.folder} is the memory of {identity.node_id} of {identity.cluster}")
-    return OK, {"folder": str(options.folder), "identity": identity}
+    owner = create_store(cluster, options.node, options.folder)
+    out.print(f"{options.folder} is the memory of {owner.node_id} of {owner.cluster}")
+    return OK, {"folder": str(options.folder), "owner": owner}
 
 
 def _node(options: argparse.Namespace, out: Console) -> Answer:
@@ -251,14 +251,14 @@ def _inspect(options: argparse.Namespace, out: Console) -> Answer:
     found = inspect_store(options.folder)
     report, state = found.report, found.state
     out.print(f"{report.answer.value}: {report.what}" + (" (in use)" if report.locked else ""))
-    if report.identity is not None:
-        who = report.identity
+    if report.owner is not None:
+        who = report.owner
         out.print(f"node {who.node_id} of {who.cluster}, incarnation {who.incarnation}")
     answer: dict[str, Any] = {
         "answer": report.answer.value,
         "what": report.what,
         "in_use": report.locked,
-        "identity": report.identity,
+        "owner": report.owner,
         "torn": report.torn,
         "bad_sectors": report.bad,
     }

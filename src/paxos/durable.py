@@ -22,26 +22,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Self
 
-from paxos.disk import (
-    CorruptError,
-    DeniedError,
-    Disk,
-    DiskError,
-    File,
-    Folder,
-    ForeignError,
-    FullError,
-    LockedError,
-    LostError,
-    StorageError,
-    real_disk,
-)
+from paxos.disk import Disk, File, Folder, real_disk
 from paxos.errors import MisuseError
 from paxos.slots import (
     BLOCK_BYTES,
     MAX_SLOT_BYTES,
     SECTOR_BYTES,
-    Identity,
+    Owner,
     Recovery,
     SlotReading,
     capacity,
@@ -51,6 +38,16 @@ from paxos.slots import (
     encode_slot,
     read_slot,
     recover,
+)
+from paxos.storage_errors import (
+    CorruptError,
+    DeniedError,
+    DiskError,
+    ForeignError,
+    FullError,
+    LockedError,
+    LostError,
+    StorageError,
 )
 
 __all__ = [
@@ -62,9 +59,9 @@ __all__ = [
     "DiskError",
     "ForeignError",
     "FullError",
-    "Identity",
     "LockedError",
     "LostError",
+    "Owner",
     "Report",
     "StorageError",
     "Store",
@@ -110,7 +107,7 @@ class Report:
     locked: bool = False
     """Another process has the store open. What it writes while we read may look like damage."""
 
-    identity: Identity | None = None
+    owner: Owner | None = None
     state: bytes | None = None
     """If the answer is fresh or sound."""
 
@@ -126,7 +123,7 @@ class _Content:
     """What stands in a state file that has a header."""
 
     path: Path
-    identity: Identity
+    owner: Owner
     slots: tuple[bytes, bytes]
     readings: tuple[SlotReading, SlotReading]
     recovery: Recovery
@@ -151,12 +148,12 @@ class _Content:
         try:
             state, saved = decode_slot(self.slots[self.newest()])
         except CorruptError as error:
-            return Report(Answer.CORRUPT, str(error), locked, self.identity, bad=self.bad)
+            return Report(Answer.CORRUPT, str(error), locked, self.owner, bad=self.bad)
         return Report(
             Answer.SOUND if saved else Answer.FRESH,
             self.recovery.row.what,
             locked,
-            self.identity,
+            self.owner,
             state,
             self.recovery.torn,
             self.bad,
@@ -166,14 +163,14 @@ class _Content:
 def _read(file: File) -> _Content:
     """Read a state file. Raise ForeignError or CorruptError if its header is not one of ours."""
     data = file.read(BLOCK_BYTES + 2 * MAX_SLOT_BYTES + 1)
-    identity, slot_bytes = decode_header(file.path, data)
+    owner, slot_bytes = decode_header(file.path, data)
     middle = BLOCK_BYTES + slot_bytes
     end = middle + slot_bytes
     if len(data) != end:
         raise CorruptError(file.path, min(len(data), end), f"the file should end at byte {end}")
     slots = (data[BLOCK_BYTES:middle], data[middle:])
     readings = (read_slot(slots[0], 0), read_slot(slots[1], 1))
-    return _Content(file.path, identity, slots, readings, recover(*readings))
+    return _Content(file.path, owner, slots, readings, recover(*readings))
 
 
 def _write_slot(file: File, slot: int, image: bytes) -> None:
@@ -219,7 +216,7 @@ class Store:
     def __init__(
         self, folder: Folder, file: File, content: _Content, newest: tuple[int, int]
     ) -> None:
-        self.identity = content.identity
+        self.owner = content.owner
         """Whose store it is."""
 
         self.report = content.report(locked=False)
@@ -297,7 +294,7 @@ class Store:
 
 def init(
     folder: str | Path,
-    identity: Identity,
+    owner: Owner,
     *,
     initial: bytes,
     slot_bytes: int = BLOCK_BYTES,
@@ -312,7 +309,7 @@ def init(
     nothing was changed. Raise StorageError if the disk fails: remove the folder, and begin again.
     After a crash, call it again.
     """
-    header = encode_header(identity, slot_bytes)
+    header = encode_header(owner, slot_bytes)
     slots = [encode_slot(slot, slot_bytes, 1 + slot, initial, saved=False) for slot in (0, 1)]
     disk = real_disk() if disk is None else disk
     path = Path(folder)
@@ -340,7 +337,7 @@ def open(  # noqa: A001 - one writes durable.open, as one writes gzip.open
 ) -> Store:
     """Open the store in this folder, for this process alone, and recover its state.
 
-    `cluster` and `node_id`, if given, are what its identity must say. `disk` is the real one unless
+    `cluster` and `node_id`, if given, are what its owner must say. `disk` is the real one unless
     given.
 
     Raise LostError, ForeignError or CorruptError if that is the answer, LockedError if a process
@@ -386,7 +383,7 @@ def _lock(folder: Folder) -> None:
 
 
 def _require_owner(content: _Content, cluster: str | None, node_id: str | None) -> None:
-    found = content.identity
+    found = content.owner
     for what, wanted, owner in (
         ("cluster", cluster, found.cluster),
         ("node", node_id, found.node_id),

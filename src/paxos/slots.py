@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from paxos.disk import CorruptError, ForeignError
 from paxos.errors import MisuseError
+from paxos.storage_errors import CorruptError, ForeignError
 
 FORMAT_VERSION = 1
 SECTOR_BYTES = 512
@@ -48,7 +48,7 @@ _PAYLOAD_BYTES = SECTOR_BYTES - _CHECKSUM.size - _SECTOR.size
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class Owner:
     """Whose store it is. Each of the three is 1 to 64 bytes of UTF-8; else MisuseError.
 
     The incarnation is drawn at random by the caller of `init`: it tells a wiped node that was
@@ -77,19 +77,19 @@ def _is_good(summed: bytes) -> bool:
     return _summed(summed[_CHECKSUM.size :]) == summed
 
 
-def encode_header(identity: Identity, slot_bytes: int) -> bytes:
+def encode_header(owner: Owner, slot_bytes: int) -> bytes:
     """Return the header block. Magic, version and checksum stay where they are in all formats."""
     if slot_bytes % BLOCK_BYTES or not BLOCK_BYTES <= slot_bytes <= MAX_SLOT_BYTES:
         raise MisuseError(
             f"a slot has a multiple of {BLOCK_BYTES} bytes, at most {MAX_SLOT_BYTES}:"
             f" not {slot_bytes}"
         )
-    names = (identity.cluster, identity.node_id, identity.incarnation)
+    names = (owner.cluster, owner.node_id, owner.incarnation)
     fields = _HEADER.pack(_MAGIC, FORMAT_VERSION, slot_bytes, *(name.encode() for name in names))
     return _summed(fields.ljust(BLOCK_BYTES - _CHECKSUM.size, b"\0"))
 
 
-def decode_header(path: Path, file: bytes) -> tuple[Identity, int]:
+def decode_header(path: Path, file: bytes) -> tuple[Owner, int]:
     """Return whose store it is, and how many bytes a slot has."""
     block = file[:BLOCK_BYTES]
     if len(block) < BLOCK_BYTES or not _is_good(block):
@@ -104,9 +104,9 @@ def decode_header(path: Path, file: bytes) -> tuple[Identity, int]:
     if version != FORMAT_VERSION:
         raise ForeignError(path, f"this store has format {version}, and we read {FORMAT_VERSION}")
     try:
-        identity = Identity(*(name.decode() for name in names))
-        if encode_header(identity, slot_bytes) == block:
-            return identity, slot_bytes
+        owner = Owner(*(name.decode() for name in names))
+        if encode_header(owner, slot_bytes) == block:
+            return owner, slot_bytes
     except (UnicodeDecodeError, MisuseError):
         pass
     raise CorruptError(path, 0, "the header is none that init writes")

@@ -35,7 +35,7 @@ def story(tmp_path: Path) -> Story:
 
 def incarnation(folder: Path) -> str:
     with durable.open(folder) as store:
-        return store.identity.incarnation
+        return store.owner.incarnation
 
 
 def save(story: Story, node_id: str, state: DurableState[bytes]) -> None:

@@ -9,7 +9,7 @@ from paxos import durable
 
 FOLDER = Path("/store")
 STATE = FOLDER / "state"
-IDENTITY = durable.Identity("cluster", "a", "first life")
+OWNER = durable.Owner("cluster", "a", "first life")
 
 SECTOR_BYTES = 512
 BLOCK_BYTES = 4096
@@ -29,7 +29,7 @@ def filling(letter: str) -> bytes:
 def store_with(*saves: bytes, initial: bytes = b"initial") -> DiskState:
     """Return the disk after `init` and these saves, all acknowledged."""
     disk = CrashDisk()
-    durable.init(FOLDER, IDENTITY, initial=initial, disk=disk)
+    durable.init(FOLDER, OWNER, initial=initial, disk=disk)
     with durable.open(FOLDER, disk=disk) as store:
         for state in saves:
             store.save(state)

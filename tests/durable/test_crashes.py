@@ -11,7 +11,7 @@ import pytest
 from durable.crash_states import CrashDisk, DiskState, crash_states
 from durable.stores import (
     FOLDER,
-    IDENTITY,
+    OWNER,
     SLOT_BYTES,
     STATE,
     filling,
@@ -149,31 +149,31 @@ def test_a_power_cut_while_rot_is_mended_does_not_make_the_store_corrupt(
 
 def test_an_init_cut_off_leaves_a_whole_store_or_none_and_can_be_called_again() -> None:
     disk = CrashDisk()
-    moments = disk.moments_of(lambda: durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk))
+    moments = disk.moments_of(lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=disk))
     answers: set[durable.Answer] = set()
     for state in crash_states(moments, unread={"state.new"}):
         report = durable.inspect(FOLDER, disk=CrashDisk(state))
         answers.add(report.answer)
         again = CrashDisk(state)
         if report.answer is durable.Answer.LOST:
-            durable.init(FOLDER, IDENTITY, initial=NEW, disk=again)
+            durable.init(FOLDER, OWNER, initial=NEW, disk=again)
             assert {reopened(left).state for left in crash_states([again.state])} == {NEW}
         else:
             assert report.state == OLD
             with pytest.raises(durable.StoreExistsError):
-                durable.init(FOLDER, IDENTITY, initial=NEW, disk=again)
+                durable.init(FOLDER, OWNER, initial=NEW, disk=again)
     assert answers == {durable.Answer.LOST, durable.Answer.FRESH}
 
 
 def test_a_store_is_there_for_good_once_init_has_returned() -> None:
     disk = CrashDisk()
-    durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk)
+    durable.init(FOLDER, OWNER, initial=OLD, disk=disk)
     assert {reopened(state).state for state in crash_states([disk.state])} == {OLD}
 
 
 def test_a_store_is_there_for_good_once_it_was_opened_though_init_was_killed() -> None:
     disk = CrashDisk()
-    moments = disk.moments_of(lambda: durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk))
+    moments = disk.moments_of(lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=disk))
     renamed = [state for state in moments if state.lookup(STATE) is not None]
     assert any(len(list(state.power_cuts())) > 1 for state in renamed)
     for state in renamed:
@@ -183,11 +183,11 @@ def test_a_store_is_there_for_good_once_it_was_opened_though_init_was_killed() -
 
 def test_init_reads_nothing_of_an_unfinished_one() -> None:
     disk = CrashDisk()
-    moments = disk.moments_of(lambda: durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk))
+    moments = disk.moments_of(lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=disk))
     unfinished = next(state for state in moments if len(state.files) and len(state.files[0]) > 10)
     disk = CrashDisk(unfinished)
     with pytest.raises(durable.LostError):
         durable.open(FOLDER, disk=disk)
-    durable.init(FOLDER, IDENTITY, initial=NEW, disk=disk)
+    durable.init(FOLDER, OWNER, initial=NEW, disk=disk)
     assert "read_at" not in disk.calls
     assert reopened(disk.state).state == NEW

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from durable.crash_states import CrashDisk, DiskState
-from durable.stores import FOLDER, IDENTITY, SLOTS, STATE, filling, reopened, store_with, torn_store
+from durable.stores import FOLDER, OWNER, SLOTS, STATE, filling, reopened, store_with, torn_store
 from paxos import durable
 
 OLD, NEW, TORN = filling("o"), filling("n"), filling("t")
@@ -28,7 +28,7 @@ NAMES = {
 
 
 def init(disk: CrashDisk) -> None:
-    durable.init(FOLDER, IDENTITY, initial=OLD, disk=disk)
+    durable.init(FOLDER, OWNER, initial=OLD, disk=disk)
 
 
 def open_and_close(disk: CrashDisk) -> None:

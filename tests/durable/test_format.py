@@ -13,7 +13,7 @@ from durable.stores import (
     BLOCK_BYTES,
     FILE_BYTES,
     FOLDER,
-    IDENTITY,
+    OWNER,
     SECTOR_BYTES,
     SLOTS,
     STATE,
@@ -189,8 +189,8 @@ def test_zeros_are_no_store() -> None:
 
 def test_the_store_of_another_life_is_told_by_its_incarnation(tmp_path: Path) -> None:
     for life in ("first", "second"):
-        identity = durable.Identity("cluster", "a", life)
-        durable.init(tmp_path / life, identity, initial=b"")
-    first, second = (durable.inspect(tmp_path / life).identity for life in ("first", "second"))
+        owner = durable.Owner("cluster", "a", life)
+        durable.init(tmp_path / life, owner, initial=b"")
+    first, second = (durable.inspect(tmp_path / life).owner for life in ("first", "second"))
     assert first != second
-    assert IDENTITY.incarnation == "first life"
+    assert OWNER.incarnation == "first life"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from durable.crash_states import CrashDisk
-from durable.stores import CAPACITY, FILE_BYTES, FOLDER, IDENTITY, store_with
+from durable.stores import CAPACITY, FILE_BYTES, FOLDER, OWNER, store_with
 from paxos import durable
 from paxos.durable import Answer
 from paxos.errors import MisuseError
@@ -26,7 +26,7 @@ with durable.open(sys.argv[1]):
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder with a fresh store."""
-    durable.init(tmp_path / "store", IDENTITY, initial=b"initial")
+    durable.init(tmp_path / "store", OWNER, initial=b"initial")
     return tmp_path / "store"
 
 
@@ -46,7 +46,7 @@ def test_what_was_saved_last_is_there_when_the_store_is_opened_again(folder: Pat
 def test_a_fresh_store_holds_the_initial_state(folder: Path) -> None:
     with durable.open(str(folder)) as store:
         assert store.state == b"initial"
-        assert store.identity == IDENTITY
+        assert store.owner == OWNER
         assert store.report.answer is Answer.FRESH
 
 
@@ -59,7 +59,7 @@ def test_a_store_is_one_file_that_never_grows(folder: Path) -> None:
 
 @pytest.mark.parametrize("slot_bytes", [4096, 8192, 1 << 20])
 def test_a_state_may_fill_its_slot(tmp_path: Path, slot_bytes: int) -> None:
-    durable.init(tmp_path / "store", IDENTITY, initial=b"", slot_bytes=slot_bytes)
+    durable.init(tmp_path / "store", OWNER, initial=b"", slot_bytes=slot_bytes)
     with durable.open(tmp_path / "store") as store:
         assert store.capacity == slot_bytes // 512 * 488
         full = bytes(n % 251 for n in range(store.capacity))
@@ -83,19 +83,19 @@ def test_a_larger_state_is_refused_and_the_store_goes_on(folder: Path) -> None:
 def test_init_makes_the_folder_or_takes_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for name in ("there", "new"):
-        durable.init(tmp_path / name, IDENTITY, initial=b"")
+        durable.init(tmp_path / name, OWNER, initial=b"")
         assert durable.inspect(tmp_path / name).answer is Answer.FRESH
 
 
 def test_init_needs_the_parent_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(durable.LostError):
-        durable.init(tmp_path / "missing" / "store", IDENTITY, initial=b"")
+        durable.init(tmp_path / "missing" / "store", OWNER, initial=b"")
 
 
 def test_init_leaves_a_store_alone(folder: Path) -> None:
     before = bytes_in(folder)
     with pytest.raises(durable.StoreExistsError, match="open it"):
-        durable.init(folder, IDENTITY, initial=b"other")
+        durable.init(folder, OWNER, initial=b"other")
     assert bytes_in(folder) == before
 
 
@@ -103,7 +103,7 @@ def test_init_overwrites_what_an_unfinished_one_has_left(tmp_path: Path) -> None
     (tmp_path / "state.new").write_bytes(b"half done" * 5000)
     with pytest.raises(durable.LostError):
         durable.open(tmp_path)
-    durable.init(tmp_path, IDENTITY, initial=b"whole")
+    durable.init(tmp_path, OWNER, initial=b"whole")
     with durable.open(tmp_path) as store:
         assert store.state == b"whole"
 
@@ -113,13 +113,13 @@ def test_init_refuses_slots_that_share_a_block_or_are_too_large(
     tmp_path: Path, slot_bytes: int
 ) -> None:
     with pytest.raises(MisuseError, match=f"multiple of 4096.*not {slot_bytes}"):
-        durable.init(tmp_path / "store", IDENTITY, initial=b"", slot_bytes=slot_bytes)
+        durable.init(tmp_path / "store", OWNER, initial=b"", slot_bytes=slot_bytes)
     assert not (tmp_path / "store").exists()
 
 
 def test_init_refuses_an_initial_state_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(MisuseError, match="larger slots"):
-        durable.init(tmp_path / "store", IDENTITY, initial=bytes(CAPACITY + 1))
+        durable.init(tmp_path / "store", OWNER, initial=bytes(CAPACITY + 1))
     assert not (tmp_path / "store").exists()
 
 
@@ -127,15 +127,15 @@ def test_init_refuses_an_initial_state_that_does_not_fit(tmp_path: Path) -> None
 def test_a_name_must_fit_and_be_utf_8(name: str) -> None:
     for names in ((name, "n", "i"), ("c", name, "i"), ("c", "n", name)):
         with pytest.raises(MisuseError, match="1 to 64 bytes of UTF-8"):
-            durable.Identity(*names)
+            durable.Owner(*names)
 
 
 @pytest.mark.parametrize("name", ["n", "n" * 64, "é" * 32, "\0", "n\0"])
 def test_the_longest_and_the_strangest_names_come_back(tmp_path: Path, name: str) -> None:
-    identity = durable.Identity(name, name, name)
-    durable.init(tmp_path / "store", identity, initial=b"")
+    owner = durable.Owner(name, name, name)
+    durable.init(tmp_path / "store", owner, initial=b"")
     with durable.open(tmp_path / "store") as store:
-        assert store.identity == identity
+        assert store.owner == owner
 
 
 def test_a_missing_folder_is_lost_and_stays_missing(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_file_where_the_folder_should_be_is_foreign(tmp_path: Path) -> None:
     with pytest.raises(durable.ForeignError):
         durable.open(tmp_path / "store")
     with pytest.raises(durable.ForeignError):
-        durable.init(tmp_path / "store", IDENTITY, initial=b"")
+        durable.init(tmp_path / "store", OWNER, initial=b"")
 
 
 def test_a_folder_where_the_file_should_be_is_foreign(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_folder_where_the_file_should_be_is_foreign(tmp_path: Path) -> None:
     with pytest.raises(durable.ForeignError):
         durable.open(tmp_path)
     with pytest.raises(durable.StoreExistsError):
-        durable.init(tmp_path, IDENTITY, initial=b"")
+        durable.init(tmp_path, OWNER, initial=b"")
 
 
 def test_somebody_elses_file_is_foreign_and_left_alone(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_somebody_elses_file_is_foreign_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(durable.ForeignError, match="no store"):
         durable.open(tmp_path)
     with pytest.raises(durable.StoreExistsError):
-        durable.init(tmp_path, IDENTITY, initial=b"")
+        durable.init(tmp_path, OWNER, initial=b"")
     assert (tmp_path / "state").read_bytes() == b"my diary\n" * 1000
 
 
@@ -206,7 +206,7 @@ def test_inspecting_changes_nothing_and_tells_all(folder: Path) -> None:
         store.save(b"saved")
     before = bytes_in(folder)
     assert durable.inspect(folder) == durable.Report(
-        Answer.SOUND, "both slots are whole", locked=False, identity=IDENTITY, state=b"saved"
+        Answer.SOUND, "both slots are whole", locked=False, owner=OWNER, state=b"saved"
     )
     assert bytes_in(folder) == before
 
@@ -228,7 +228,7 @@ def test_a_second_process_is_told_at_once_that_the_store_is_open(folder: Path) -
         with pytest.raises(durable.LockedError, match="another process has this store open"):
             durable.open(folder)
         with pytest.raises(durable.LockedError):
-            durable.init(folder, IDENTITY, initial=b"")
+            durable.init(folder, OWNER, initial=b"")
         assert durable.inspect(folder).locked
         other.communicate()
     durable.open(folder).close()
@@ -253,4 +253,4 @@ def test_a_closed_store_says_so(folder: Path) -> None:
         store.save(b"late")
     with pytest.raises(MisuseError, match="closed: open it again"):
         _ = store.state
-    assert store.identity == IDENTITY
+    assert store.owner == OWNER

@@ -129,8 +129,8 @@ def test_a_store_that_was_healed_still_knows_that_it_was_never_saved_to() -> Non
 
 def test_the_report_of_a_corrupt_store_still_says_whose_it_is() -> None:
     report = inspected(flip(STORE, NEWEST.start, 0xFF))
-    assert report.identity is not None
-    assert report.identity.node_id == "a"
+    assert report.owner is not None
+    assert report.owner.node_id == "a"
     assert report.state is None
 
 

@@ -11,7 +11,7 @@ from durable.crash_states import CrashDisk, DiskState
 from durable.stores import (
     BLOCK_BYTES,
     FOLDER,
-    IDENTITY,
+    OWNER,
     SLOT_BYTES,
     STATE,
     content,
@@ -176,7 +176,7 @@ def test_an_open_store_is_not_reported_as_in_use_by_another() -> None:
             "Windows cannot sync a folder, so a store could vanish after a power cut. Run this",
         ),
         (
-            lambda: durable.init(FOLDER, IDENTITY, initial=OLD, disk=CrashDisk(store_with(OLD))),
+            lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=CrashDisk(store_with(OLD))),
             "/store holds a store: open it, init another folder",
         ),
     ],

@@ -20,9 +20,7 @@ DISK_FAILED = durable.DiskError(Path("/disk/A/state"), "sync failed (Input/outpu
 class SlowStore:
     """A store in memory, whose saves wait until they are let go, or fail."""
 
-    identity: durable.Identity = field(
-        default_factory=lambda: durable.Identity("shop", "A", "first")
-    )
+    owner: durable.Owner = field(default_factory=lambda: durable.Owner("shop", "A", "first"))
     state: bytes = b""
     error: BaseException | None = None
     """What every save ends with, once it is let go."""

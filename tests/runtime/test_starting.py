@@ -94,7 +94,7 @@ async def test_a_store_of_a_node_that_the_cluster_does_not_have_is_named(alone: 
 @in_event_loop
 async def test_a_store_that_holds_something_else_is_named(alone: Loopback) -> None:
     folder = alone.root / "else"
-    durable.init(folder, durable.Identity("shop", "A", "first"), initial=b"a diary")
+    durable.init(folder, durable.Owner("shop", "A", "first"), initial=b"a diary")
     with pytest.raises(FaultError, match=str(folder)):
         async with serve(alone.cluster, folder):
             pytest.fail("the block began")

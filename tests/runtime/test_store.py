@@ -67,7 +67,7 @@ def test_nothing_is_no_store(tmp_path: Path) -> None:
 
 
 def test_a_sound_store_of_something_else_is_no_memory_of_a_node(tmp_path: Path) -> None:
-    durable.init(tmp_path / "A", durable.Identity("shop", "A", "first"), initial=b"a diary")
+    durable.init(tmp_path / "A", durable.Owner("shop", "A", "first"), initial=b"a diary")
     found = inspect_store(tmp_path / "A")
     assert found.report.answer is durable.Answer.FRESH
     assert not found.is_sound

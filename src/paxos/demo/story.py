@@ -196,7 +196,7 @@ class Story:
 
     async def _restart(self, node_id: str) -> None:
         found = inspect_store(self.folder / node_id)
-        if found.state is None or found.report.identity is None:
+        if found.state is None or found.report.owner is None:
             raise FaultError(f"the disk of {node_id} is not sound: {found.problem}")
         accepted = found.state.accepted
         held = "nothing" if accepted is NOTHING_ACCEPTED else f"{text(accepted.value)}"
@@ -204,7 +204,7 @@ class Story:
             "demo",
             f"starts {node_id} again; its disk: promised {found.state.promised}, accepted {held}",
         )
-        self.recoveries.append(Recovery(node_id, found.state, found.report.identity.incarnation))
+        self.recoveries.append(Recovery(node_id, found.state, found.report.owner.incarnation))
         await self.nodes[node_id].start()
 
     async def _watch(self, node: NodeProcess) -> None:

@@ -359,7 +359,7 @@ class NodeServer:
 
 def _recover(store: durable.Store, cluster: Cluster) -> NodeMachine:
     """The machine of the node whose store this is, as it was when it stopped or was killed."""
-    owner, state = store.identity, decode_state(store.state)
+    owner, state = store.owner, decode_state(store.state)
     identity = Identity(owner.cluster, owner.node_id, owner.incarnation)
     now = asyncio.get_running_loop().time()
     node = HeartbeatNode[bytes].recover(

@@ -22,16 +22,16 @@ def create_store(
     folder: Path,
     *,
     draw: Callable[[], str] = lambda: secrets.token_hex(8),
-) -> durable.Identity:
+) -> durable.Owner:
     """Make the memory of a node that has never run. Nothing else ever makes one.
 
     Do this once for each node. A node whose folder is lost has broken its promises: it must not
     come back under its old ID. `draw` gives the incarnation. Raises what `durable.init` raises.
     """
-    identity = durable.Identity(cluster.name, cluster.require(node_id), draw())
+    owner = durable.Owner(cluster.name, cluster.require(node_id), draw())
     initial = encode_state(DurableState())
-    durable.init(folder, identity, initial=initial, slot_bytes=cluster.slot_bytes)
-    return identity
+    durable.init(folder, owner, initial=initial, slot_bytes=cluster.slot_bytes)
+    return owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def open_store(folder: Path, cluster: Cluster) -> durable.Store:
     node that this cluster does not have.
     """
     store = durable.open(folder)
-    owner = store.identity
+    owner = store.owner
     try:
         if owner.cluster != cluster.name:
             raise MisuseError(
