@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
+# The locks are complete, so pip installs them as they are (--no-deps). Left to itself it would take
+# the newest release for a name that some package asks for with extras, and fail for its hash.
+#
 # What is installed is noted in two stamps, so a second run does no set-up work. `make demo` needs
 # the first only: a newcomer sees a value chosen before any type checker is fetched.
 RUNTIME := $(VENV)/.installed-runtime
@@ -111,11 +114,11 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml
 	@echo "setting up $(VENV) ..."
 	@'$(PYTHON)' -m venv $(VENV) || { \
 	    echo "Python could not make $(VENV). On Debian and Ubuntu, install the package python3-venv."; exit 1; }
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): requirements/dev.txt $(RUNTIME)
 	@echo "adding the tools for development ..."
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
