@@ -497,11 +497,12 @@ class HeartbeatNode(Generic[V]):
         """Give this node's value to all while it follows a leader: again with each of its rounds.
 
         Not to the leader alone, which may be heard and not hear; who has no value takes this one.
+        Nor to the members alone, for the leader may be none.
         """
         leader = self.heartbeats.follows(now)
         if leader in (NO_PROPOSAL, self.heartbeats.ballot):
             return Step(self)
-        return self._hand_on(*self.node.quorums.members)
+        return self._hand_on(*sorted({leader.node_id, *self.node.quorums.members}))
 
     def _hand_on(self, *recipients: str) -> Step[Self, V]:
         value = self.node.proposer.value

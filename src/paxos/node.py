@@ -391,10 +391,15 @@ class Node(Generic[V]):
                 return Step(self)
 
     def propose(self, value: V) -> Step[Self, V]:
-        """Ask for this value, and begin a ballot unless one is under way or all is decided."""
+        """Ask for this value, and begin a ballot unless one is under way or all is decided.
+
+        Asked again, it begins the next one also if somebody has refused this one: with another
+        member down, that ballot may wait for ever.
+        """
         proposed = self.request(value)
-        node = proposed.node
-        if node.chosen is not NOTHING_CHOSEN or node.proposer.phase is not Phase.IDLE:
+        node, proposer = proposed.node, proposed.node.proposer
+        is_under_way = proposer.phase is not Phase.IDLE and not proposer.refused_by
+        if node.chosen is not NOTHING_CHOSEN or is_under_way:
             return proposed
         return node.prepare()
 

@@ -177,7 +177,10 @@ def test_a_missing_cluster_file_is_named(tmp_path: Path, capsys: Capture) -> Non
     assert "none.toml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "node", "decide", "status", "inspect"])
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "init", "node", "decide", "status", "inspect", "rules", "replay", "explore"],
+)
 def test_every_command_explains_itself_with_an_example(command: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -313,6 +313,11 @@ def test_a_follower_hands_its_value_to_the_next_leader_too() -> None:
     assert ("C", Request("value")) in said(hear(node, "C", Heartbeat(C1, 8.0)), Request)
 
 
+def test_a_follower_hands_its_value_to_a_leader_that_is_no_member() -> None:
+    step = following(ProposalID(1, "outside")).step(Propose("value"), NOW)
+    assert ("outside", Request("value")) in said(step, Request)
+
+
 def test_a_follower_without_a_value_hands_nothing_over() -> None:
     assert said(hear(following(), "B", Heartbeat(B1, 8.0)), Request) == []
 

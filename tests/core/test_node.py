@@ -271,6 +271,14 @@ def test_a_value_that_does_not_equal_itself_is_refused_when_it_is_proposed() -> 
         Cluster().propose("A", float("nan"))
 
 
+def test_asked_again_a_node_goes_on_with_its_ballot_unless_somebody_has_refused_it() -> None:
+    going_on = new_node("A").propose("own").node
+    assert going_on.propose("own").messages == ()
+    refused = going_on.receive(envelope("C", "A", Nack(A1, C2))).node
+    prepares = [e.message for e in refused.propose("own").messages]
+    assert prepares == [Prepare(A3)] * 3
+
+
 # Learning. ----------------------------------------------------------------------------------
 
 

@@ -1,11 +1,11 @@
-"""The stores that these tests begin with, in the memory of a `CrashDisk`."""
+"""The stores that these tests begin with, in the memory of a `SimulatedDisk`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from durable.crash_states import CrashDisk, DiskState
 from paxos import durable
+from paxos.sim.simulated_disk import DiskState, SimulatedDisk
 
 FOLDER = Path("/store")
 STATE = FOLDER / "state"
@@ -28,7 +28,7 @@ def filling(letter: str) -> bytes:
 
 def store_with(*saves: bytes, initial: bytes = b"initial") -> DiskState:
     """Return the disk after `init` and these saves, all acknowledged."""
-    disk = CrashDisk()
+    disk = SimulatedDisk()
     durable.init(FOLDER, OWNER, initial=initial, disk=disk)
     with durable.open(FOLDER, disk=disk) as store:
         for state in saves:
@@ -38,21 +38,19 @@ def store_with(*saves: bytes, initial: bytes = b"initial") -> DiskState:
 
 def torn_store(*saves: bytes, torn: bytes, sectors: int = 3) -> DiskState:
     """Return the same after one more save, of which only the first sectors reached the disk."""
-    disk = CrashDisk(store_with(*saves))
+    disk = SimulatedDisk(store_with(*saves))
     store = durable.open(FOLDER, disk=disk)
     return disk.moments_of(lambda: store.save(torn))[sectors].flush()
 
 
 def content(state: DiskState) -> bytes:
     """Return what stands in the file of a store."""
-    file = state.lookup(STATE)
-    assert file is not None
-    return state.content(file)
+    return state.content(STATE)
 
 
 def reopened(state: DiskState) -> durable.Store:
     """Open the store on the disk that a crash has left."""
-    return durable.open(FOLDER, disk=CrashDisk(state))
+    return durable.open(FOLDER, disk=SimulatedDisk(state))
 
 
 def serials(state: DiskState) -> list[int]:

@@ -1,14 +1,12 @@
-"""A crash at any moment, with anything left of what was not synced, costs nothing acknowledged."""
+"""What crashes do to the two slots, beyond what any store must bear: see `test_contract`."""
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from durable.crash_states import CrashDisk, DiskState, crash_states
 from durable.stores import (
     FOLDER,
     OWNER,
@@ -21,6 +19,7 @@ from durable.stores import (
     torn_store,
 )
 from paxos import durable
+from paxos.sim.simulated_disk import DiskState, SimulatedDisk, crash_states
 
 pytestmark = pytest.mark.exhaustive
 
@@ -36,7 +35,7 @@ BEFORE_A_SAVE = {
 
 def states_of_a_save(before: DiskState) -> Iterator[tuple[DiskState, frozenset[bytes]]]:
     """Yield all that a crash during or after a save can leave, and what may be recovered then."""
-    disk = CrashDisk(before)
+    disk = SimulatedDisk(before)
     store = durable.open(FOLDER, disk=disk)
     assert store.state == OLD
     *during, after = disk.moments_of(lambda: store.save(NEW))
@@ -48,22 +47,10 @@ def states_of_a_save(before: DiskState) -> Iterator[tuple[DiskState, frozenset[b
 
 def moments_of_opening(state: DiskState) -> tuple[list[DiskState], bytes]:
     """Open the store; return each moment of that, and what was recovered."""
-    disk = CrashDisk(state)
+    disk = SimulatedDisk(state)
     stores: list[durable.Store] = []
     moments = disk.moments_of(lambda: stores.append(durable.open(FOLDER, disk=disk)))
     return moments, stores[0].state
-
-
-@pytest.mark.parametrize("before", BEFORE_A_SAVE.values(), ids=BEFORE_A_SAVE)
-def test_after_a_crash_the_last_acknowledged_state_is_there_or_the_one_being_saved(
-    before: DiskState,
-) -> None:
-    recovered: set[bytes] = set()
-    for crashed, acceptable in states_of_a_save(before):
-        state = reopened(crashed).state
-        assert state in acceptable
-        recovered.add(state)
-    assert recovered == {OLD, NEW}  # both do happen
 
 
 def test_a_second_crash_during_or_after_opening_costs_nothing_more() -> None:
@@ -80,43 +67,10 @@ def test_a_second_crash_during_or_after_opening_costs_nothing_more() -> None:
     assert len(checked) > 3**8  # a sector of the other slot: old, new, or what mends it
 
 
-def test_a_state_that_was_only_in_the_cache_is_on_the_disk_once_it_is_open() -> None:
-    disk = CrashDisk(store_with(OLD))
-    store = durable.open(FOLDER, disk=disk)
-    killed_before_the_sync = disk.moments_of(lambda: store.save(NEW))[-2]
-    (*_, after), recovered = moments_of_opening(killed_before_the_sync)
-    assert recovered == NEW
-    assert [reopened(state).state for state in after.power_cuts()] == [NEW]
-
-
-def test_a_state_read_back_after_a_failed_sync_is_on_the_disk_once_it_is_open() -> None:
-    disk = CrashDisk(store_with(OLD))
-    store = durable.open(FOLDER, disk=disk)
-    disk.fault = lambda method: errno.EIO if method == "sync" else None
-    with pytest.raises(durable.DiskError):
-        store.save(NEW)
-    # The system shows it, and has forgotten to write it: a mere second sync would change nothing.
-    assert len(set(disk.state.power_cuts())) == 2**8
-    (*_, after), recovered = moments_of_opening(disk.state)
-    assert recovered == NEW
-    assert [reopened(state).state for state in after.power_cuts()] == [NEW]
-
-
-@pytest.mark.parametrize("survivors", range(1, 8))
-def test_two_attempts_under_one_serial_never_look_whole(survivors: int) -> None:
-    first_attempt = torn_store(OLD, torn=OTHER, sectors=survivors)
-    disk = CrashDisk(first_attempt)
-    store = durable.open(FOLDER, disk=disk)
-    moments = disk.moments_of(lambda: store.save(NEW))
-    assert max(serials(disk.state)) > max(serials(first_attempt))
-    for state in crash_states(moments):
-        assert reopened(state).state in {OLD, NEW}
-
-
 def test_the_serial_of_a_torn_write_is_never_used_again() -> None:
     crashed = torn_store(OLD, torn=OTHER)
     used = set(serials(crashed))
-    disk = CrashDisk(crashed)
+    disk = SimulatedDisk(crashed)
     store = durable.open(FOLDER, disk=disk)
     store.save(NEW)
     store.save(OLD)
@@ -125,7 +79,7 @@ def test_the_serial_of_a_torn_write_is_never_used_again() -> None:
 
 @pytest.mark.parametrize("before", BEFORE_A_SAVE.values(), ids=BEFORE_A_SAVE)
 def test_a_save_touches_only_the_slot_without_the_newest_state(before: DiskState) -> None:
-    disk = CrashDisk(before)
+    disk = SimulatedDisk(before)
     store = durable.open(FOLDER, disk=disk)
     for state in (NEW, OTHER, NEW):
         newest = max(serials(disk.state))
@@ -148,13 +102,13 @@ def test_a_power_cut_while_rot_is_mended_does_not_make_the_store_corrupt(
 
 
 def test_an_init_cut_off_leaves_a_whole_store_or_none_and_can_be_called_again() -> None:
-    disk = CrashDisk()
+    disk = SimulatedDisk()
     moments = disk.moments_of(lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=disk))
     answers: set[durable.Answer] = set()
     for state in crash_states(moments, unread={"state.new"}):
-        report = durable.inspect(FOLDER, disk=CrashDisk(state))
+        report = durable.inspect(FOLDER, disk=SimulatedDisk(state))
         answers.add(report.answer)
-        again = CrashDisk(state)
+        again = SimulatedDisk(state)
         if report.answer is durable.Answer.LOST:
             durable.init(FOLDER, OWNER, initial=NEW, disk=again)
             assert {reopened(left).state for left in crash_states([again.state])} == {NEW}
@@ -165,29 +119,16 @@ def test_an_init_cut_off_leaves_a_whole_store_or_none_and_can_be_called_again() 
     assert answers == {durable.Answer.LOST, durable.Answer.FRESH}
 
 
-def test_a_store_is_there_for_good_once_init_has_returned() -> None:
-    disk = CrashDisk()
-    durable.init(FOLDER, OWNER, initial=OLD, disk=disk)
-    assert {reopened(state).state for state in crash_states([disk.state])} == {OLD}
-
-
-def test_a_store_is_there_for_good_once_it_was_opened_though_init_was_killed() -> None:
-    disk = CrashDisk()
-    moments = disk.moments_of(lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=disk))
-    renamed = [state for state in moments if state.lookup(STATE) is not None]
-    assert any(len(list(state.power_cuts())) > 1 for state in renamed)
-    for state in renamed:
-        (*_, after), _ = moments_of_opening(state)
-        assert [reopened(left).state for left in after.power_cuts()] == [OLD]
-
-
 def test_init_reads_nothing_of_an_unfinished_one() -> None:
-    disk = CrashDisk()
+    disk = SimulatedDisk()
     moments = disk.moments_of(lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=disk))
-    unfinished = next(state for state in moments if len(state.files) and len(state.files[0]) > 10)
-    disk = CrashDisk(unfinished)
+    unfinished = next(
+        state for state in moments if state.files and len(state.files[0].sectors) > 10
+    )
+    disk = SimulatedDisk(unfinished)
     with pytest.raises(durable.LostError):
         durable.open(FOLDER, disk=disk)
-    durable.init(FOLDER, OWNER, initial=NEW, disk=disk)
-    assert "read_at" not in disk.calls
+    with disk.recorded() as record:
+        durable.init(FOLDER, OWNER, initial=NEW, disk=disk)
+    assert "read_at" not in record.methods
     assert reopened(disk.state).state == NEW

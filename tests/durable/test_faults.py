@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from durable.crash_states import CrashDisk, DiskState
 from durable.stores import FOLDER, OWNER, SLOTS, STATE, filling, reopened, store_with, torn_store
 from paxos import durable
+from paxos.sim.simulated_disk import DiskState, SimulatedDisk, nth_call_fails
 
 OLD, NEW, TORN = filling("o"), filling("n"), filling("t")
 
@@ -27,31 +27,36 @@ NAMES = {
 }
 
 
-def init(disk: CrashDisk) -> None:
+def init(disk: SimulatedDisk) -> None:
     durable.init(FOLDER, OWNER, initial=OLD, disk=disk)
 
 
-def open_and_close(disk: CrashDisk) -> None:
+def open_and_close(disk: SimulatedDisk) -> None:
     durable.open(FOLDER, disk=disk).close()
 
 
-class DiskThatFailsOnce(CrashDisk):
-    """Its n-th call fails, counted from 0."""
+def calls_of(state: DiskState, action: Callable[[SimulatedDisk], object]) -> int:
+    """Return how many calls an action makes, if the disk is well."""
+    disk = SimulatedDisk(state)
+    with disk.recorded() as record:
+        action(disk)
+    return len(record.calls)
 
-    def __init__(self, state: DiskState, failing: int, error: int) -> None:
-        super().__init__(state)
-        self.fault = lambda method: error if len(self.calls) == failing + 1 else None
+
+def disk_that_fails_once(state: DiskState, failing: int, error: int) -> SimulatedDisk:
+    """Return a disk whose n-th call fails, counted from 0."""
+    disk = SimulatedDisk(state)
+    disk.fault = nth_call_fails(failing, error)
+    return disk
 
 
 def every_call_fails(
-    state: DiskState, action: Callable[[CrashDisk], object], error: int
-) -> list[CrashDisk]:
+    state: DiskState, action: Callable[[SimulatedDisk], object], error: int
+) -> list[SimulatedDisk]:
     """Do it once for each call that it makes, and let that one fail."""
-    well = CrashDisk(state)
-    action(well)
-    disks: list[CrashDisk] = []
-    for failing in range(len(well.calls)):
-        disk = DiskThatFailsOnce(state, failing, error)
+    disks: list[SimulatedDisk] = []
+    for failing in range(calls_of(state, action)):
+        disk = disk_that_fails_once(state, failing, error)
         with pytest.raises(NAMES[error]):
             action(disk)
         assert disk.open_handles == 0
@@ -62,7 +67,7 @@ def every_call_fails(
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EINTR, errno.EACCES])
 def test_init_names_whatever_fails_and_can_be_called_again(error: int) -> None:
     for disk in every_call_fails(DiskState(), init, error):
-        again = CrashDisk(disk.state)
+        again = SimulatedDisk(disk.state)
         if durable.inspect(FOLDER, disk=again).answer is durable.Answer.LOST:
             init(again)
         assert reopened(again.state).state == OLD
@@ -78,7 +83,7 @@ def test_open_names_whatever_fails_and_loses_nothing(error: int) -> None:
 @pytest.mark.parametrize("method", ["write_at", "sync"])
 @pytest.mark.parametrize("error", NAMES)
 def test_save_names_whatever_fails(method: str, error: int) -> None:
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.fault = lambda called: error if called == method else None
     with pytest.raises(NAMES[error]) as caught:
@@ -96,20 +101,20 @@ def test_inspect_raises_only_what_keeps_it_from_an_answer(error: int) -> None:
 
 
 def test_sync_failure_is_final() -> None:
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.fault = lambda method: errno.EIO if method == "sync" else None
     with pytest.raises(durable.DiskError) as first:
         store.save(NEW)
-    disk.fault = lambda method: None  # the disk is well again, and that changes nothing
-    calls = len(disk.calls)
-    for _ in range(2):
-        with pytest.raises(durable.BrokenError, match="an earlier save failed") as later:
-            store.save(OLD)
-        assert later.value.__cause__ is first.value
-    with pytest.raises(durable.BrokenError):
-        _ = store.state
-    assert len(disk.calls) == calls
+    disk.fault = None  # the disk is well again, and that changes nothing
+    with disk.recorded() as record:
+        for _ in range(2):
+            with pytest.raises(durable.BrokenError, match="an earlier save failed") as later:
+                store.save(OLD)
+            assert later.value.__cause__ is first.value
+        with pytest.raises(durable.BrokenError):
+            _ = store.state
+    assert not record.calls
     store.close()
     assert disk.open_handles == 0
 
@@ -119,7 +124,7 @@ def test_an_interrupted_save_breaks_the_store_too() -> None:
         if method == "sync":
             raise KeyboardInterrupt
 
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.fault = interrupt
     with pytest.raises(KeyboardInterrupt):
@@ -129,7 +134,7 @@ def test_an_interrupted_save_breaks_the_store_too() -> None:
 
 
 def test_a_write_that_takes_less_than_all_is_a_failure() -> None:
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.taken_by_a_write = 1024
     with pytest.raises(durable.DiskError, match="write took 1024 of 4096 bytes at byte 8192"):
@@ -140,7 +145,7 @@ def test_a_write_that_takes_less_than_all_is_a_failure() -> None:
 
 
 def test_init_does_not_show_a_store_that_was_written_in_part() -> None:
-    disk = CrashDisk()
+    disk = SimulatedDisk()
     disk.taken_by_a_write = 4096
     with pytest.raises(durable.DiskError):
         init(disk)
@@ -148,7 +153,7 @@ def test_init_does_not_show_a_store_that_was_written_in_part() -> None:
 
 
 def test_a_read_that_gives_less_than_the_file_has_is_a_failure() -> None:
-    class ShortReads(CrashDisk):
+    class ShortReads(SimulatedDisk):
         def read_at(self, file: int, offset: int, length: int) -> bytes:
             return super().read_at(file, offset, length - 1)
 
@@ -157,7 +162,7 @@ def test_a_read_that_gives_less_than_the_file_has_is_a_failure() -> None:
 
 
 def test_a_failure_says_what_failed_where_why_and_what_to_do() -> None:
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.fault = lambda method: errno.ENOSPC
     with pytest.raises(durable.FullError) as caught:
@@ -170,7 +175,7 @@ def test_a_failure_says_what_failed_where_why_and_what_to_do() -> None:
 
 
 def test_a_failure_without_words_is_named_all_the_same() -> None:
-    class Wordless(CrashDisk):
+    class Wordless(SimulatedDisk):
         def sync(self, file: int) -> None:
             raise OSError
 

@@ -8,7 +8,6 @@ from zlib import crc32
 
 import pytest
 
-from durable.crash_states import CrashDisk, DiskState, settled
 from durable.stores import (
     BLOCK_BYTES,
     FILE_BYTES,
@@ -23,6 +22,7 @@ from durable.stores import (
 )
 from paxos import durable
 from paxos.durable import Answer
+from paxos.sim.simulated_disk import DiskState, SimulatedDisk
 
 OLD, NEW = filling("o"), filling("n")
 STORE = store_with(OLD, NEW)
@@ -42,15 +42,12 @@ def patched(offset: int, data: bytes, state: DiskState = STORE) -> DiskState:
 
 
 def inspected(state: DiskState) -> durable.Report:
-    return durable.inspect(FOLDER, disk=CrashDisk(state))
+    return durable.inspect(FOLDER, disk=SimulatedDisk(state))
 
 
 def with_file(data: bytes) -> DiskState:
     """Return a disk whose state file has exactly these bytes."""
-    chunks = (data[at : at + SECTOR_BYTES] for at in range(0, len(data), SECTOR_BYTES))
-    file = STORE.lookup(STATE)
-    assert file is not None
-    return STORE.with_file(file, tuple(map(settled, chunks)))
+    return STORE.with_content(STATE, data)
 
 
 def test_the_header_is_laid_out_as_documented() -> None:
@@ -91,7 +88,7 @@ def test_a_store_with_a_later_format_is_foreign() -> None:
     state = patched(12, b"\0\2")
     assert inspected(state).answer is Answer.FOREIGN
     with pytest.raises(durable.ForeignError, match="format 2, and we read 1"):
-        durable.open(FOLDER, disk=CrashDisk(state))
+        durable.open(FOLDER, disk=SimulatedDisk(state))
 
 
 def test_a_file_with_another_magic_is_foreign() -> None:

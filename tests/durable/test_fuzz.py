@@ -7,7 +7,6 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable.crash_states import CrashDisk, settled
 from durable.stores import (
     BLOCK_BYTES,
     FILE_BYTES,
@@ -20,6 +19,7 @@ from durable.stores import (
 from paxos import durable
 from paxos.durable import Answer
 from paxos.errors import FaultError
+from paxos.sim.simulated_disk import SimulatedDisk
 
 STORE = store_with(b"first", b"second")
 GOOD = content(STORE)
@@ -27,10 +27,7 @@ GOOD = content(STORE)
 
 def open_or_fault(data: bytes) -> None:
     """Open a store whose file has these bytes: it opens for good, or a fault says why not."""
-    file = STORE.lookup(STATE)
-    assert file is not None
-    chunks = (data[at : at + SECTOR_BYTES] for at in range(0, len(data), SECTOR_BYTES))
-    disk = CrashDisk(STORE.with_file(file, tuple(map(settled, chunks))))
+    disk = SimulatedDisk(STORE.with_content(STATE, data))
     report = durable.inspect(FOLDER, disk=disk)
     try:
         store = durable.open(FOLDER, disk=disk)

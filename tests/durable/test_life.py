@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from durable.crash_states import CrashDisk
 from durable.stores import CAPACITY, FILE_BYTES, FOLDER, OWNER, store_with
 from paxos import durable
 from paxos.durable import Answer
 from paxos.errors import MisuseError
+from paxos.sim.simulated_disk import SimulatedDisk
 
 HOLD_THE_STORE_OPEN = """
 import sys
@@ -212,7 +212,7 @@ def test_inspecting_changes_nothing_and_tells_all(folder: Path) -> None:
 
 
 def test_inspecting_does_not_get_in_the_way_of_inspecting() -> None:
-    disk = CrashDisk(store_with(b"saved"))
+    disk = SimulatedDisk(store_with(b"saved"))
     assert disk.lock(disk.open_folder(FOLDER), shared=True)
     assert not durable.inspect(FOLDER, disk=disk).locked
 

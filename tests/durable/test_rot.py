@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from durable.crash_states import CrashDisk, DiskState, crash_states
 from durable.stores import (
     BLOCK_BYTES,
     FILE_BYTES,
@@ -12,7 +11,6 @@ from durable.stores import (
     SECTOR_BYTES,
     SLOT_BYTES,
     STATE,
-    content,
     filling,
     reopened,
     serials,
@@ -21,6 +19,7 @@ from durable.stores import (
 )
 from paxos import durable
 from paxos.durable import Answer, Report
+from paxos.sim.simulated_disk import DiskState, SimulatedDisk, crash_states
 
 OLD, NEW, TORN = filling("o"), filling("n"), filling("t")
 STORE = store_with(OLD, NEW)
@@ -29,11 +28,11 @@ STALE = range(BLOCK_BYTES, BLOCK_BYTES + SLOT_BYTES)
 
 
 def flip(state: DiskState, offset: int, bits: int) -> DiskState:
-    return state.damage(STATE, offset, bytes([content(state)[offset] ^ bits]))
+    return state.flip(STATE, offset, bits)
 
 
 def inspected(state: DiskState) -> Report:
-    return durable.inspect(FOLDER, disk=CrashDisk(state))
+    return durable.inspect(FOLDER, disk=SimulatedDisk(state))
 
 
 def sector_of(offset: int) -> int:
@@ -68,7 +67,7 @@ def test_damage_beside_the_newest_state_is_noticed_and_costs_nothing(bits: int) 
 
 @pytest.mark.parametrize("offset", range(BLOCK_BYTES, BLOCK_BYTES + SLOT_BYTES, 100))
 def test_damage_beside_the_newest_state_is_mended_by_opening(offset: int) -> None:
-    disk = CrashDisk(flip(STORE, offset, 0xFF))
+    disk = SimulatedDisk(flip(STORE, offset, 0xFF))
     with durable.open(FOLDER, disk=disk) as store:
         assert store.state == NEW
         assert store.report.bad == (sector_of(offset),)
@@ -79,7 +78,7 @@ def test_damage_beside_the_newest_state_is_mended_by_opening(offset: int) -> Non
 @pytest.mark.parametrize("offset", [0, 4095, *range(NEWEST.start, NEWEST.stop, 500)])
 def test_opening_a_corrupt_store_names_the_place_and_changes_nothing(offset: int) -> None:
     damaged = flip(STORE, offset, 0xFF)
-    disk = CrashDisk(damaged)
+    disk = SimulatedDisk(damaged)
     with pytest.raises(durable.CorruptError) as caught:
         durable.open(FOLDER, disk=disk)
     assert caught.value.path == STATE
@@ -121,7 +120,7 @@ def test_every_place_of_rot_is_reported_and_the_first_is_named() -> None:
 
 
 def test_a_store_that_was_healed_still_knows_that_it_was_never_saved_to() -> None:
-    healed = CrashDisk(flip(store_with(initial=OLD), BLOCK_BYTES, 0xFF))
+    healed = SimulatedDisk(flip(store_with(initial=OLD), BLOCK_BYTES, 0xFF))
     durable.open(FOLDER, disk=healed).close()
     assert max(serials(healed.state)) == 3
     assert inspected(healed.state).answer is Answer.FRESH
@@ -135,12 +134,12 @@ def test_the_report_of_a_corrupt_store_still_says_whose_it_is() -> None:
 
 
 def test_rot_while_a_store_is_open_is_found_by_the_next_opening() -> None:
-    disk = CrashDisk(STORE)
+    disk = SimulatedDisk(STORE)
     store = durable.open(FOLDER, disk=disk)
     disk.state = flip(disk.state, NEWEST.start, 0xFF)  # under the newest state
     moments = disk.moments_of(lambda: store.save(OLD))
     assert reopened(disk.state).state == OLD
     cut_off = {
-        durable.inspect(FOLDER, disk=CrashDisk(s)).answer for s in crash_states(moments[1:-1])
+        durable.inspect(FOLDER, disk=SimulatedDisk(s)).answer for s in crash_states(moments[1:-1])
     }
     assert Answer.CORRUPT in cut_off

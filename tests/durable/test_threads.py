@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from durable.crash_states import CrashDisk
 from durable.stores import FOLDER, filling, reopened, store_with
 from paxos import durable
 from paxos.errors import MisuseError
+from paxos.sim.simulated_disk import SimulatedDisk
 
 OLD, NEW, OTHER = filling("o"), filling("n"), filling("x")
 
@@ -21,7 +21,7 @@ def test_a_second_call_during_a_save_is_refused_and_the_save_goes_on(call: str) 
             with pytest.raises(MisuseError, match="a save is under way"):
                 store.save(OTHER) if call == "save" else store.close()
 
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.fault = meanwhile
     store.save(NEW)

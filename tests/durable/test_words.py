@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Callable
 
 import pytest
 
-from durable.crash_states import CrashDisk, DiskState
 from durable.stores import (
     BLOCK_BYTES,
     FOLDER,
@@ -18,24 +18,22 @@ from durable.stores import (
     filling,
     store_with,
 )
-from durable.test_faults import DiskThatFailsOnce, init, open_and_close
+from durable.test_faults import calls_of, disk_that_fails_once, init, open_and_close
 from durable.test_format import patched, with_file
 from paxos import MisuseError, durable
 from paxos.disk import real_disk
 from paxos.durable import Answer
+from paxos.sim.simulated_disk import DiskState, SimulatedDisk
 
 OLD, NEW = filling("o"), filling("n")
 
 
-def failures(state: DiskState, action: object) -> list[tuple[str, str]]:
+def failures(state: DiskState, action: Callable[[SimulatedDisk], object]) -> list[tuple[str, str]]:
     """For each call that an action makes: the path and the first words of what its failure says."""
-    assert callable(action)
-    well = CrashDisk(state)
-    action(well)
     told: list[tuple[str, str]] = []
-    for failing in range(len(well.calls)):
+    for failing in range(calls_of(state, action)):
         with pytest.raises(durable.DiskError) as caught:
-            action(DiskThatFailsOnce(state, failing, errno.EIO))
+            action(disk_that_fails_once(state, failing, errno.EIO))
         words = str(caught.value).removeprefix(f"{caught.value.path}: ").split(" (")[0]
         told.append((str(caught.value.path), words))
     return told
@@ -76,7 +74,7 @@ def test_what_fails_in_open_is_named_with_its_path() -> None:
 
 
 def test_a_write_or_read_in_part_is_named_with_its_path() -> None:
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.taken_by_a_write = 512
     with pytest.raises(durable.DiskError) as caught:
@@ -84,7 +82,7 @@ def test_a_write_or_read_in_part_is_named_with_its_path() -> None:
     assert caught.value.path == STATE
     assert f"{STATE}: write took 512 of {SLOT_BYTES} bytes at byte " in str(caught.value)
 
-    class ShortReads(CrashDisk):
+    class ShortReads(SimulatedDisk):
         def read_at(self, file: int, offset: int, length: int) -> bytes:
             return super().read_at(file, offset, length - 1)
 
@@ -94,7 +92,7 @@ def test_a_write_or_read_in_part_is_named_with_its_path() -> None:
 
 
 def test_a_broken_store_names_its_file() -> None:
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     store = durable.open(FOLDER, disk=disk)
     disk.fault = lambda method: errno.EIO
     with pytest.raises(durable.DiskError):
@@ -106,7 +104,7 @@ def test_a_broken_store_names_its_file() -> None:
 
 def test_another_owner_is_named_with_the_file() -> None:
     with pytest.raises(durable.ForeignError) as caught:
-        durable.open(FOLDER, node_id="Z", disk=CrashDisk(store_with(OLD)))
+        durable.open(FOLDER, node_id="Z", disk=SimulatedDisk(store_with(OLD)))
     assert caught.value.path == STATE
     assert "not to 'Z'" in str(caught.value)
 
@@ -136,7 +134,7 @@ def header(data: bytes) -> DiskState:
 def test_a_report_says_what_is_there_and_whether_it_is_in_use(
     state: DiskState, answer: Answer, what: str, locked: bool
 ) -> None:
-    disk = CrashDisk(state)
+    disk = SimulatedDisk(state)
     if locked and answer is not Answer.LOST:
         assert disk.lock(disk.open_folder(FOLDER), shared=False)
     report = durable.inspect(FOLDER, disk=disk)
@@ -146,7 +144,7 @@ def test_a_report_says_what_is_there_and_whether_it_is_in_use(
 
 def test_a_corrupt_slot_in_use_is_reported_as_in_use() -> None:
     state = store_with(OLD, NEW).damage(STATE, BLOCK_BYTES + SLOT_BYTES, b"rot")
-    disk = CrashDisk(state)
+    disk = SimulatedDisk(state)
     assert disk.lock(disk.open_folder(FOLDER), shared=False)
     report = durable.inspect(FOLDER, disk=disk)
     assert (report.answer, report.locked) == (Answer.CORRUPT, True)
@@ -158,12 +156,12 @@ def test_slots_that_contradict_each_other_without_rot_are_placed_at_the_first() 
     from paxos.slots import encode_slot
 
     image = encode_slot(0, SLOT_BYTES, 2, OLD, saved=True)
-    report = durable.inspect(FOLDER, disk=CrashDisk(store.damage(STATE, BLOCK_BYTES, image)))
+    report = durable.inspect(FOLDER, disk=SimulatedDisk(store.damage(STATE, BLOCK_BYTES, image)))
     assert f"damaged at byte {BLOCK_BYTES}: the slots contradict each other" in report.what
 
 
 def test_an_open_store_is_not_reported_as_in_use_by_another() -> None:
-    with durable.open(FOLDER, disk=CrashDisk(store_with(OLD))) as store:
+    with durable.open(FOLDER, disk=SimulatedDisk(store_with(OLD))) as store:
         assert store.report.locked is False
 
 
@@ -176,7 +174,7 @@ def test_an_open_store_is_not_reported_as_in_use_by_another() -> None:
             "Windows cannot sync a folder, so a store could vanish after a power cut. Run this",
         ),
         (
-            lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=CrashDisk(store_with(OLD))),
+            lambda: durable.init(FOLDER, OWNER, initial=OLD, disk=SimulatedDisk(store_with(OLD))),
             "/store holds a store: open it, init another folder",
         ),
     ],
@@ -189,7 +187,7 @@ def test_a_misuse_says_what_to_do_instead(misuse: object, words: str) -> None:
 
 
 def closed_store() -> durable.Store:
-    store = durable.open(FOLDER, disk=CrashDisk(store_with(OLD)))
+    store = durable.open(FOLDER, disk=SimulatedDisk(store_with(OLD)))
     store.close()
     return store
 
@@ -209,13 +207,13 @@ def closed_store() -> durable.Store:
 )
 def test_what_is_wrong_with_a_file_is_named_with_its_path(state: DiskState, words: str) -> None:
     with pytest.raises(durable.StorageError) as caught:
-        durable.open(FOLDER, disk=CrashDisk(state))
+        durable.open(FOLDER, disk=SimulatedDisk(state))
     assert caught.value.path == STATE
     assert str(caught.value).startswith(f"{STATE}: {words}")
 
 
 def test_a_store_in_use_is_named_with_its_folder() -> None:
-    disk = CrashDisk(store_with(OLD))
+    disk = SimulatedDisk(store_with(OLD))
     assert disk.lock(disk.open_folder(FOLDER), shared=False)
     with pytest.raises(durable.LockedError) as caught:
         durable.open(FOLDER, disk=disk)
@@ -224,7 +222,7 @@ def test_a_store_in_use_is_named_with_its_folder() -> None:
 
 
 def test_an_init_under_way_is_reported_as_a_store_that_is_not_there_yet_and_in_use() -> None:
-    disk = CrashDisk()
+    disk = SimulatedDisk()
     disk.make_folder(FOLDER)
     assert disk.lock(disk.open_folder(FOLDER), shared=False)
     report = durable.inspect(FOLDER, disk=disk)

@@ -214,7 +214,7 @@ async def test_a_peer_that_speaks_for_another_is_hung_up_on(
     async with three.serve("A") as (a,):
         before = a.node.chosen
         (reply,) = await answer_to(three, protocol.encode(PeerGreeting("shop", "B", "first")), lie)
-        assert reply == Refused(f"B speaks for {sender}")
+        assert reply == Refused(f"B speaks for {sender} of shop")
         assert a.node.chosen is before
 
 

@@ -313,8 +313,11 @@ class NodeServer:
             body = await protocol.read_frame(reader, largest)
             envelope = decode_envelope(body, value_bytes=self.cluster.value_bytes)
             sender = envelope.sender
-            if (sender.node_id, sender.incarnation) != (greeting.node_id, greeting.incarnation):
-                raise MalformedError(f"{greeting.node_id} speaks for {sender.node_id}")
+            speaks_for = (sender.cluster, sender.node_id, sender.incarnation)
+            if speaks_for != (self.cluster.name, greeting.node_id, greeting.incarnation):
+                raise MalformedError(
+                    f"{greeting.node_id} speaks for {sender.node_id} of {sender.cluster}"
+                )
             self._driver.feed(envelope)
 
     def _replace_older(self, peer: str) -> None:

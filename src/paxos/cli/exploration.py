@@ -1,0 +1,212 @@
+"""What `paxos explore` does: bounds from arguments, a search, and what it has found."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from string import ascii_uppercase
+
+from rich.console import Console
+
+from paxos.cli import files
+from paxos.cli.answer import FAILED, OK, UNKNOWN, Answer
+from paxos.cli.explored import Found, as_json, show, show_specification, specification_as_json
+from paxos.cli.progress import GIB, Limits, Watcher, memory_there
+from paxos.errors import MisuseError
+from paxos.scenario.cluster import Cluster, Kind
+from paxos.scenario.invariants import INVARIANTS
+from paxos.scenario.rule import FoundBy, Rule
+from paxos.scenario.rules import rule_of
+from paxos.verify import (
+    Bounds,
+    Plan,
+    Result,
+    bounds_of,
+    separate_roles,
+    specification,
+)
+from paxos.verify import explore as search
+from paxos.verify.quiet import DECIDES
+
+CLUSTER_OPTIONS = ("kind", "nodes", "acceptors", "proposers", "values")
+
+
+def explore(options: argparse.Namespace, out: Console) -> Answer:
+    """Explore what was asked for."""
+    rule = None if options.breaks is None else rule_of(options.breaks)
+    if options.spec is not None:
+        return _count(options, out, rule)
+    if rule is not None and rule.found_by is FoundBy.EXACT_COUNT:
+        return _compare_counts(options, out, rule)
+    bounds = bounds_from(options, rule)
+    watcher = Watcher(out, limits_from(options))
+    plan = Plan(only=_only(rule), depth_first=options.depth_first, watch=watcher)
+    with watcher.shown():
+        result = search(bounds, plan)
+    found = Found(result, watcher.seconds, rule)
+    show(found, out)
+    if found.played is not None and found.title is not None:
+        if options.save is not None:
+            files.write_text(options.save, found.played.text, out)
+        files.draw(options, out, bounds.cluster, found.happenings, found.title)
+    return _verdict(result, rule), as_json(found) | _error(result, rule)
+
+
+def limits_from(options: argparse.Namespace) -> Limits:
+    """At what to end."""
+    memory = memory_there() if options.memory is None else int(options.memory * GIB)
+    return Limits(options.seconds, options.max_states, memory)
+
+
+def bounds_from(options: argparse.Namespace, rule: Rule | None) -> Bounds:
+    """Who plays, and how much may happen. Raises `MisuseError` for what does not go together."""
+    own_cluster = any(getattr(options, name) is not None for name in CLUSTER_OPTIONS)
+    if rule is not None and not own_cluster:
+        bounds = bounds_of(rule)
+    else:
+        bounds = _bounds_of_cluster(options)
+        if rule is not None:
+            bounds = replace(bounds, cluster=replace(bounds.cluster, breaks=rule.id))
+    if options.timeouts is not None and bounds.cluster.kind is not Kind.HEARTBEAT:
+        raise MisuseError("only heartbeats have timers: give --kind heartbeat, or no --timeouts")
+    given = {
+        name: getattr(options, name)
+        for name in ("ballots", "crashes", "timeouts")
+        if getattr(options, name) is not None
+    }
+    return replace(
+        bounds, **given, hints=bounds.hints and not options.no_hints, every_step=options.every_step
+    )
+
+
+def _bounds_of_cluster(options: argparse.Namespace) -> Bounds:
+    apart = options.kind == "roles" or (options.kind is None and options.acceptors is not None)
+    if apart:
+        return _bounds_of_roles(options)
+    if options.acceptors is not None:
+        raise MisuseError("acceptors stand apart only with --kind roles: give --nodes")
+    kind = Kind.HEARTBEAT if options.kind == "heartbeat" else Kind.NODE
+    nodes = options.nodes or 3
+    proposers = options.proposers or min(2, nodes)
+    if nodes > len(ascii_uppercase) or proposers > nodes:
+        raise MisuseError(
+            f"{proposers} proposers of {nodes} nodes: give no more proposers than nodes, "
+            f"and at most {len(ascii_uppercase)} nodes"
+        )
+    members = tuple(ascii_uppercase[:nodes])
+    proposals = _shared_out(members[:proposers], options.values or proposers)
+    timeouts = 2 if kind is Kind.HEARTBEAT else 0
+    return Bounds(Cluster(members, kind), proposals, options.ballots or 2, timeouts=timeouts)
+
+
+def _shared_out(proposers: Sequence[str], values: int) -> tuple[tuple[str, str], ...]:
+    """To each its value, and round again while there are more of either."""
+    wanted = [name.lower() for name in ascii_uppercase[:values]]
+    if len(wanted) < values:
+        raise MisuseError(f"at most {len(ascii_uppercase)} values are possible")
+    return tuple(
+        (proposers[index % len(proposers)], wanted[index % values])
+        for index in range(max(len(proposers), values))
+    )
+
+
+def _bounds_of_roles(options: argparse.Namespace) -> Bounds:
+    """Any proposer may be asked for any value."""
+    if options.nodes is not None:
+        raise MisuseError("where roles stand apart, give --acceptors and --proposers, not --nodes")
+    ballots = options.ballots or 2
+    bounds = separate_roles(
+        options.acceptors or 3, options.values or 2, options.proposers or ballots, hints=True
+    )
+    number = bounds.number if (options.proposers or ballots) >= ballots else None
+    return replace(bounds, ballots=ballots, number=number)
+
+
+def _only(rule: Rule | None) -> str | None:
+    """What a rule's mutant breaks. On the way there it may break others."""
+    if rule is None:
+        return None
+    if rule.breaks == "progress":
+        return DECIDES
+    return rule.breaks if rule.breaks in {each.id for each in INVARIANTS} else None
+
+
+def _verdict(result: Result, rule: Rule | None) -> int:
+    """A search claims that nothing breaks; without a rule, that something does."""
+    if result.counterexample is not None:
+        return FAILED if rule is None else OK
+    if not result.exhausted:
+        return UNKNOWN
+    return OK if rule is None else FAILED
+
+
+def _error(result: Result, rule: Rule | None) -> dict[str, str]:
+    """Why the claim does not hold, or nobody knows."""
+    wrong = result.counterexample
+    if wrong is not None:
+        if rule is not None:
+            return {}
+        return {"error": f"{wrong.violation.invariant} is broken: {wrong.violation.sentence}"}
+    if not result.exhausted:
+        return {"error": f"not exhausted: {result.stopped}. This proves nothing"}
+    if rule is not None:
+        return {"error": f"without {rule.id} nothing goes wrong within these bounds"}
+    return {}
+
+
+# Counting the states of the specification.
+
+
+def _count(options: argparse.Namespace, out: Console, rule: Rule | None) -> Answer:
+    bounds = _spec_bounds(options)
+    if rule is not None:
+        bounds = replace(bounds, cluster=replace(bounds.cluster, breaks=rule.id))
+    watcher = Watcher(out, limits_from(options))
+    with watcher.shown():
+        counted = specification(bounds, watcher)
+    show_specification(counted, watcher.seconds, out)
+    answer = specification_as_json(counted, watcher.seconds)
+    if counted.exhausted:
+        return OK, answer
+    return UNKNOWN, answer | {"error": f"not exhausted: {counted.stopped}. This count is no count"}
+
+
+def _spec_bounds(options: argparse.Namespace) -> Bounds:
+    if options.kind not in (None, "roles") or options.nodes is not None:
+        raise MisuseError("in the specification roles stand apart: give --acceptors, not --nodes")
+    if options.timeouts is not None or options.proposers is not None:
+        raise MisuseError("in the specification each ballot has one proposer, and no timers")
+    if options.save or options.svg or options.mermaid:
+        raise MisuseError("a count has no run to show: leave out --save, --svg and --mermaid")
+    return separate_roles(
+        options.acceptors or 3,
+        options.values or 2,
+        options.ballots or 2,
+        crashes=options.crashes or 0,
+    )
+
+
+def _compare_counts(options: argparse.Namespace, out: Console, rule: Rule) -> Answer:
+    """No invariant shows the mutant, but another number of states does."""
+    bounds = _spec_bounds(options)
+    watcher = Watcher(out, limits_from(options))
+    with watcher.shown():
+        right = specification(bounds, watcher)
+        broken = replace(bounds, cluster=replace(bounds.cluster, breaks=rule.id))
+        wrong = specification(broken, watcher)
+    answer = {
+        "violated": None,
+        "steps": None,
+        "scenario": None,
+        "distinct": wrong.distinct,
+        "specification": right.distinct,
+        "exhausted": right.exhausted and wrong.exhausted,
+    }
+    if not (right.exhausted and wrong.exhausted):
+        return UNKNOWN, answer | {"error": f"not exhausted: {wrong.stopped or right.stopped}"}
+    sentence = f"{wrong.distinct:,} states, and Lamport's specification has {right.distinct:,}"
+    if wrong.distinct == right.distinct:
+        return FAILED, answer | {"error": f"without {rule.id} there are as many states"}
+    out.print(f"without {rule.id}: {sentence}")
+    return OK, answer | {"violated": "exact-count", "sentence": sentence}

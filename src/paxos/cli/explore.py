@@ -1,0 +1,81 @@
+"""`paxos explore`: every order of events, within bounds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from paxos.cli import files
+from paxos.cli.answer import Answer
+from paxos.cli.arguments import Commands, add_count, seconds
+
+KINDS = ("node", "heartbeat", "roles")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    what = "try every order of messages, crashes and timeouts within bounds, with the real classes"
+    example = "--kind roles --acceptors 3 --values 2 --ballots 2 --no-hints"
+    command = commands.add("explore", _explore, what, example)
+    _add_cluster(command)
+    _add_bounds(command)
+    _add_search(command)
+    _add_outcome(command)
+
+
+def _add_cluster(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("who plays")
+    group.add_argument(
+        "--kind",
+        choices=KINDS,
+        help="node: all roles in one (default); heartbeat: with timers; roles: standing apart",
+    )
+    add_count(group, "--nodes", 1, "how many nodes (default: 3)")
+    add_count(group, "--acceptors", 1, "how many, where roles stand apart (default: 3)")
+    add_count(group, "--proposers", 1, "how many propose (default: 2; with roles, one a ballot)")
+    add_count(group, "--values", 1, "different values (default: 2)")
+    group.add_argument(
+        "--break",
+        dest="breaks",
+        metavar="RULE",
+        help="without this rule, within its own bounds unless others are given",
+    )
+    group.add_argument(
+        "--spec", choices=["lamport"], help="count the states of Lamport's specification instead"
+    )
+
+
+def _add_bounds(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("how much may happen")
+    add_count(group, "--ballots", 1, "ballots, all proposers together (default: 2)")
+    add_count(group, "--crashes", 0, "kills and power cuts, anywhere (default: 0)")
+    add_count(group, "--timeouts", 0, "timers that fire, with heartbeat (default: 2)")
+    group.add_argument(
+        "--no-hints", action="store_true", help="deliver no nacks and no decisions: fewer states"
+    )
+
+
+def _add_search(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("how to search")
+    group.add_argument("--depth-first", action="store_true", help="less memory, no shortest way")
+    group.add_argument(
+        "--every-step", action="store_true", help="see states, too, that nobody can notice"
+    )
+    group.add_argument("--memory", type=seconds, metavar="GIB", help="end at that much memory")
+    add_count(group, "--max-states", 1, "end after that many")
+    group.add_argument("--seconds", type=seconds, metavar="S", help="end after that long")
+
+
+def _add_outcome(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--save", type=Path, metavar="FILE", help="write a counterexample as a scenario"
+    )
+    files.add_diagrams(command)
+
+
+def _explore(options: argparse.Namespace, out: Console) -> Answer:
+    from paxos.cli import exploration  # noqa: PLC0415 - a world is imported by who needs it
+
+    return exploration.explore(options, out)

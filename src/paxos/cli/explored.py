@@ -1,0 +1,188 @@
+"""What an exploration has found, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from paxos.scenario.happenings import Broke, Happening
+from paxos.scenario.invariants import INVARIANTS
+from paxos.scenario.rule import Rule
+from paxos.scenario.transcript import write
+from paxos.sim.player import Played, play
+from paxos.verify import Always, Counterexample, Result, Sometimes, Specification
+from paxos.verify.quiet import DECIDES
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result, and the run that a counterexample is."""
+
+    result: Result
+    seconds: float
+    rule: Rule | None
+    """Which rule was left out."""
+
+    @property
+    def title(self) -> str | None:
+        """What a counterexample shows, in one line."""
+        wrong = self.result.counterexample
+        if wrong is None:
+            return None
+        without = "" if self.rule is None else f"Without {self.rule.id}: "
+        return f"{without}{wrong.violation.invariant} breaks in {wrong.steps} steps"
+
+    @cached_property
+    def played(self) -> Played | None:
+        """The counterexample as a scenario that was played, with its output."""
+        wrong = self.result.counterexample
+        if wrong is None:
+            return None
+        comment = f"{self.title}.\n{wrong.violation.sentence}."
+        if self.rule is not None:
+            comment += f"\nThe rule: {self.rule.rule} ({self.rule.source})"
+        return play(write(wrong.opening, wrong.commands, comment))
+
+    @property
+    def happenings(self) -> list[Happening]:
+        """All that happens in the counterexample; at its end, what is wrong with it."""
+        wrong, played = self.result.counterexample, self.played
+        if wrong is None or played is None:
+            return []
+        if any(broken.invariant == wrong.violation.invariant for broken in played.broken):
+            return list(played.happenings)
+        return [*played.happenings, Broke(*wrong.violation)]
+
+
+def show(found: Found, out: Console) -> None:
+    """Print it all."""
+    result = found.result
+    progress, seconds = result.progress, found.seconds
+    rate = progress.states / max(seconds, 0.001)
+    out.print(
+        f"{progress.states:,} states ({progress.quiet:,} quiet), depth {progress.depth}, "
+        f"{progress.transitions:,} transitions, in {seconds:.1f} s: {rate:,.0f} states a second"
+    )
+    out.print(
+        f"{result.local_states:,} local states, {result.messages:,} messages and facts, "
+        f"{result.steps:,} steps of the library"
+    )
+    out.print(Text(_end(result), "green" if result.exhausted else "bold red"))
+    for line in _properties(result):
+        out.print(line)
+    if result.counterexample is not None and found.played is not None:
+        _show_counterexample(result.counterexample, found.played, out)
+
+
+def _end(result: Result) -> str:
+    if result.counterexample is not None:
+        return f"broken: {result.counterexample.violation.invariant}"
+    if result.stopped is not None:
+        return f"NOT exhausted: {result.stopped}"
+    return "exhausted: every state within these bounds was seen"
+
+
+def _properties(result: Result) -> Iterator[Text]:
+    yield Text("\nalways", "bold")
+    for each in result.always:
+        if each.id != DECIDES:
+            yield _line(verdict(result, each), each.id, each.sentence)
+    if result.counterexample is None:
+        yield Text("sometimes", "bold")
+        for some in looked_at(result):
+            yield _line("reached" if some.reached else "never", some.id, some.sentence)
+    for each in result.always:
+        if each.id == DECIDES:
+            yield Text("when quiet", "bold")
+            yield _line(verdict(result, each), each.id, each.sentence)
+
+
+def verdict(result: Result, always: Always) -> str:
+    """Whether something always holds, as far as was seen."""
+    if not always.holds:
+        return "BROKEN"
+    return "holds" if result.exhausted else "so far"
+
+
+def looked_at(result: Result) -> list[Sometimes]:
+    """What the search had an eye on: with one invariant alone, not on those of the others."""
+    watched = {each.id for each in result.always}
+    others = {each.id for each in INVARIANTS} - watched
+    return [some for some in result.sometimes if some.id not in others]
+
+
+def _line(verdict: str, name: str, sentence: str) -> Text:
+    style = {"holds": "green", "reached": "green", "BROKEN": "bold red"}.get(verdict, "yellow")
+    return Text.assemble("  ", (f"{verdict:<8}", style), f"{name:<23}{sentence}")
+
+
+def _show_counterexample(wrong: Counterexample, played: Played, out: Console) -> None:
+    out.print()
+    for line in played.text.splitlines():
+        out.print(Text(line, "bold red" if "BROKEN" in line else "dim" if line[:1] == "#" else ""))
+    invariant, sentence = wrong.violation
+    out.print(
+        Text(f"\n{wrong.steps} steps, and at the last {invariant} breaks: {sentence}", "bold")
+    )
+
+
+def as_json(found: Found) -> dict[str, Any]:
+    """All of it for programs. `scenario` is the text of a file that `paxos replay` plays."""
+    result, wrong = found.result, found.result.counterexample
+    progress = result.progress
+    return {
+        "exhausted": result.exhausted,
+        "why_not": result.stopped,
+        "states": progress.states,
+        "transitions": progress.transitions,
+        "depth": progress.depth,
+        "quiet": progress.quiet,
+        "local_states": result.local_states,
+        "messages": result.messages,
+        "library_steps": result.steps,
+        "seconds": round(found.seconds, 3),
+        "always": [_always(result, each) for each in result.always if each.id != DECIDES],
+        "sometimes": looked_at(result),
+        "when_quiet": [_always(result, each) for each in result.always if each.id == DECIDES],
+        "violated": None if wrong is None else wrong.violation.invariant,
+        "sentence": None if wrong is None else wrong.violation.sentence,
+        "steps": None if wrong is None else wrong.steps,
+        "scenario": None if found.played is None else found.played.text,
+    }
+
+
+def _always(result: Result, always: Always) -> dict[str, str]:
+    return {
+        "id": always.id,
+        "sentence": always.sentence,
+        "verdict": verdict(result, always).lower(),
+    }
+
+
+def show_specification(counted: Specification, seconds: float, out: Console) -> None:
+    """Print how many states of the specification there are."""
+    out.print(
+        f"{counted.distinct:,} states of the specification, depth {counted.depth}; "
+        f"{counted.states:,} of ours stand for them; in {seconds:.1f} s"
+    )
+    if counted.stopped is None:
+        out.print(Text("exhausted: every state within these bounds was seen", "green"))
+    else:
+        out.print(Text(f"NOT exhausted: {counted.stopped}", "bold red"))
+
+
+def specification_as_json(counted: Specification, seconds: float) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "distinct": counted.distinct,
+        "depth": counted.depth,
+        "exhausted": counted.exhausted,
+        "why_not": counted.stopped,
+        "states": counted.states,
+        "seconds": round(seconds, 3),
+    }

@@ -1,0 +1,260 @@
+"""What `paxos sim` does: a campaign, its progress, its summary, and the failures it has found."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from paxos.cli import files
+from paxos.cli.answer import FAILED, OK, UNKNOWN, Answer
+from paxos.errors import MisuseError
+from paxos.scenario.cluster import Kind
+from paxos.scenario.invariants import INVARIANTS
+from paxos.scenario.transcript import SUFFIX
+from paxos.sim.campaign import Failure, Summary, local_workers, run_campaign
+from paxos.sim.dask_cluster import dask_workers
+from paxos.sim.faults import Fault, parse_faults
+from paxos.sim.finding import Finding, find, replay_line
+from paxos.sim.outcome import simulate
+from paxos.sim.oversight import RULES
+from paxos.sim.swarm import Wish
+
+MOST_SAVED = 10
+"""Failures that are shrunk and saved. More of them would say the same, and take minutes."""
+
+MOST_SHOWN = 20
+"""Failures that are printed."""
+
+SECONDS_A_LINE = 10.0
+"""Without a terminal, how long it is from one line to the next."""
+
+
+def run_sim(options: argparse.Namespace, out: Console) -> Answer:
+    """Run the seeds that were asked for. It claims that in none of them an invariant is broken."""
+    if options.faults == "help":
+        return _tell_faults(out)
+    fewest, most = options.nodes
+    wish = Wish(
+        fewest=fewest,
+        most=most,
+        faults=parse_faults(options.faults),
+        kind=None if options.kind is None else Kind(options.kind),
+        breaks=options.breaks,
+    )
+    if options.seed is not None:
+        return _run_one(options, wish, out)
+    return _run_many(options, wish, out)
+
+
+def _tell_faults(out: Console) -> Answer:
+    for fault in Fault:
+        out.print(f"{fault.label:<10} {fault.what}")
+    return OK, {"faults": {fault.label: fault.what for fault in Fault}}
+
+
+# One seed.
+
+
+def _run_one(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
+    began = time.perf_counter()
+    outcome = simulate(options.seed, wish)
+    seconds = time.perf_counter() - began
+    plan = outcome.plan
+    answer: dict[str, Any] = {
+        "runs": 1,
+        "effects": outcome.effects,
+        "seconds": round(seconds, 3),
+        "kind": plan.cluster.kind.value,
+        "nodes": list(plan.cluster.node_ids),
+        "faults": [fault.label for fault in plan.faults],
+        "happened": {fault.label: outcome.happened[fault] for fault in outcome.happened},
+        "reached": sorted(outcome.reached),
+        "failures": [],
+    }
+    out.print(
+        f"seed {options.seed}: {plan.cluster.kind.value} {' '.join(plan.cluster.node_ids)}, "
+        f"{len(outcome.commands)} commands, {outcome.effects:,} effects in {seconds:.2f} s"
+    )
+    out.print(f"faults: {' '.join(fault.label for fault in plan.faults) or 'none'}")
+    if outcome.broken is None:
+        out.print(Text("nothing is broken", "green"))
+        return OK, answer
+    finding = find(options.seed, wish)
+    out.print(finding.text)
+    path = None if options.save is None else _save(finding, options.save, out)
+    _show_failure(finding.failure, wish, path, out)
+    answer["failures"] = [_failure_as_json(finding.failure, wish, finding, path)]
+    answer["transcript"] = finding.text
+    return FAILED, answer | {"error": f"{outcome.broken.invariant} is broken"}
+
+
+# Many.
+
+
+def _run_many(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    if options.dask is not None and options.workers is not None:
+        raise MisuseError("the workers of a Dask cluster are its own: leave out --workers")
+    workers: AbstractContextManager[tuple[Executor, int]] = (
+        local_workers(options.workers) if options.dask is None else dask_workers(options.dask)
+    )
+    began = time.perf_counter()
+    with workers as (executor, parallel), _shown(len(seeds), began, out) as show:
+        summary = run_campaign(wish, seeds, executor, parallel=parallel, progress=show)
+    seconds = time.perf_counter() - began
+    _show_summary(summary, seconds, parallel, out)
+    saved = _save_some(summary, options.save, out)
+    for failure in summary.failures[:MOST_SHOWN]:
+        _, path = saved.get(failure.seed, (None, None))
+        _show_failure(failure, wish, path, out)
+    return _answer(summary, seconds, parallel, saved)
+
+
+@contextmanager
+def _shown(total: int, began: float, out: Console) -> Generator[Callable[[Summary], None]]:
+    """Show how far it is: a bar on a terminal, else a line now and then."""
+    if out.is_terminal and not out.quiet:
+        with _bar(out) as bar:
+            task = bar.add_task("", total=total, rate="", failures="")
+            yield lambda summary: bar.update(
+                task,
+                completed=summary.runs,
+                rate=f"{summary.effects / (time.perf_counter() - began):,.0f} effects a second",
+                failures=f"{len(summary.failures)} failures",
+            )
+        return
+    shown = [began]
+
+    def tell(summary: Summary) -> None:
+        now = time.perf_counter()
+        if now - shown[0] >= SECONDS_A_LINE:
+            shown[0] = now
+            out.print(
+                f"{summary.runs:,} of {total:,} runs  {summary.effects / (now - began):,.0f} "
+                f"effects a second  {len(summary.failures)} failures"
+            )
+
+    yield tell
+
+
+def _bar(out: Console) -> Progress:
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[failures]}"),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+    )
+
+
+def _save_some(
+    summary: Summary, folder: Path | None, out: Console
+) -> dict[int, tuple[Finding, Path]]:
+    """Shrink and save one failure of each invariant, then others, up to a bound."""
+    if folder is None:
+        return {}
+    first_of_each = {failure.invariant: failure for failure in reversed(summary.failures)}
+    chosen = [*first_of_each.values(), *summary.failures]
+    seeds = list(dict.fromkeys(failure.seed for failure in chosen))[:MOST_SAVED]
+    findings = [find(seed, summary.wish) for seed in seeds]
+    return {finding.failure.seed: (finding, _save(finding, folder, out)) for finding in findings}
+
+
+def _save(finding: Finding, folder: Path, out: Console) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MisuseError(f"cannot make {folder}: {error.strerror}. Name another") from error
+    failure = finding.failure
+    path = folder / f"{failure.invariant}-{failure.seed}{SUFFIX}"
+    files.write_text(path, finding.text, out)
+    return path
+
+
+def _show_failure(failure: Failure, wish: Wish, path: Path | None, out: Console) -> None:
+    out.print(Text(f"\nseed {failure.seed}: {failure.invariant} is broken", "bold red"))
+    out.print(f"  {failure.sentence}")
+    out.print(f"  again: {replay_line(failure.seed, wish)}")
+    if path is not None:
+        out.print(f"  short: paxos replay {path}")
+
+
+def _show_summary(summary: Summary, seconds: float, parallel: int, out: Console) -> None:
+    rate = summary.effects / max(seconds, 0.001)
+    out.print(
+        f"{summary.runs:,} runs, {summary.effects:,} effects in {seconds:.1f} s: {rate:,.0f} a "
+        f"second with {parallel} workers; at most {summary.busiest:,} in one run"
+    )
+    for name, windows in sorted(summary.slowest.items()):
+        out.print(f"the slowest {name} once all was well: {windows:.2f} liveness windows")
+    out.print("\nsometimes (in how many runs)")
+    for what, count in _sometimes(summary):
+        out.print(Text(f"  {count or 'never':>9}  {what}", "" if count else "bold red"))
+    if summary.failures:
+        out.print(Text(f"\n{len(summary.failures)} runs broke an invariant", "bold red"))
+    else:
+        out.print(Text("\nnothing is broken", "green"))
+
+
+def _sometimes(summary: Summary) -> list[tuple[str, int]]:
+    known = [(each.id, each.sometimes) for each in INVARIANTS]
+    known += [(rule.id, rule.sometimes) for rule in RULES]
+    reached = [(f"{id}: {sometimes}", summary.reached[id]) for id, sometimes in known]
+    return reached + [
+        (f"{fault.label}: {fault.what}", summary.happened[fault.label])
+        for fault in summary.wish.faults
+    ]
+
+
+def _answer(
+    summary: Summary, seconds: float, parallel: int, saved: dict[int, tuple[Finding, Path]]
+) -> Answer:
+    wish = summary.wish
+    answer: dict[str, Any] = {
+        "runs": summary.runs,
+        "effects": summary.effects,
+        "seconds": round(seconds, 3),
+        "rate": round(summary.effects / max(seconds, 0.001)),
+        "workers": parallel,
+        "busiest": summary.busiest,
+        "windows": {name: round(most, 3) for name, most in sorted(summary.slowest.items())},
+        "reached": {each: summary.reached[each] for each in sorted(summary.reached)},
+        "never_reached": summary.never_reached,
+        "happened": {fault.label: summary.happened[fault.label] for fault in wish.faults},
+        "never_happened": summary.never_happened,
+        "interrupted": summary.interrupted,
+        "failures": [
+            _failure_as_json(failure, wish, *saved.get(failure.seed, (None, None)))
+            for failure in summary.failures
+        ],
+    }
+    if summary.failures:
+        return FAILED, answer | {"error": f"{len(summary.failures)} runs broke an invariant"}
+    if summary.interrupted:
+        return UNKNOWN, answer | {"error": f"interrupted after {summary.runs} runs"}
+    return OK, answer
+
+
+def _failure_as_json(
+    failure: Failure, wish: Wish, finding: Finding | None, path: Path | None
+) -> dict[str, Any]:
+    return {
+        "seed": failure.seed,
+        "invariant": failure.invariant,
+        "sentence": failure.sentence,
+        "effects": failure.effects,
+        "replay": replay_line(failure.seed, wish),
+        "steps": None if finding is None else finding.steps,
+        "scenario": None if path is None else str(path),
+    }

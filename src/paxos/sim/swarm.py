@@ -1,0 +1,381 @@
+"""What a seed draws: the nodes, the world around them, and what happens to them.
+
+Each run has habits of its own: which kinds of faults it has at all, how many of each, and how bad
+they are. Runs that each leave some faults out find more than runs that all have a little of
+everything (Groce, Zhang, Eide, Chen, Regehr, *Swarm Testing*, ISSTA 2012).
+
+Nothing is drawn that the algorithm does not claim to survive. Safety it claims whatever happens,
+but for disks that lose what they acknowledged without a trace. Progress it claims once quorums of
+both phases are well: so only so many disks rot that these are left, and the `Plan` says who is
+healed in the end. A rotten disk is found, and its node stays down.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any, TypeAlias
+
+from paxos.errors import MisuseError
+from paxos.heartbeat import Timing
+from paxos.messages import (
+    Accept,
+    Accepted,
+    Chosen,
+    Heartbeat,
+    HeartbeatAnswer,
+    Nack,
+    Prepare,
+    Promise,
+    Request,
+)
+from paxos.scenario.cluster import Cluster, Kind
+from paxos.scenario.commands import Ending
+from paxos.sim.faults import ALL_FAULTS, CRASHES, CUTS, FAILURES, Fault
+
+MOST_NODES = 15
+"""Larger clusters show nothing new, and take long."""
+
+WORDS: tuple[type[Any], ...] = (
+    Prepare, Promise, Accept, Accepted, Nack, Chosen, Request, Heartbeat, HeartbeatAnswer
+)  # fmt: skip
+"""The kinds of messages, each of which may have its own bad luck."""
+
+VALUES = ("tea", "coffee", "milk", "water")
+
+Link: TypeAlias = tuple[str, str]
+"""From, to."""
+
+Span: TypeAlias = tuple[float, float]
+"""Between so many and so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for. Within that, each seed draws."""
+
+    fewest: int = 3
+    most: int = 5
+    """Members of the cluster."""
+
+    faults: tuple[Fault, ...] = ALL_FAULTS
+    kind: Kind | None = None
+    """Either, unless given."""
+
+    breaks: str | None = None
+    """The rule that all nodes drop."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fewest <= self.most <= MOST_NODES:
+            raise MisuseError(f"ask for 1 to {MOST_NODES} nodes, fewest first: 3..5 for instance")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How network and disks are from day to day."""
+
+    latency: Span = (0.001, 0.02)
+    sync: Span = (0.001, 0.01)
+    in_order: bool = True
+    """Whether messages on one link stay in order."""
+
+    repeats: float = 0.0
+    """The share of messages that arrive twice."""
+
+    loss: Mapping[type[Any], float] = field(default_factory=dict[type[Any], float])
+    """The share of each kind of messages that is lost."""
+
+    late: Mapping[type[Any], float] = field(default_factory=dict[type[Any], float])
+    """The share of each kind of messages that is held up."""
+
+    held_up: Span = (0.0, 0.0)
+
+
+CALM = Conditions()
+"""Once all is well: a message and a persist together take a tenth of a liveness window at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One fault that begins at some time or at some effect, and has an end."""
+
+    fault: Fault
+    node: str
+    """Whom it strikes. One that strikes at an effect strikes the node at which that is."""
+
+    at: float | None
+    """When (seconds), or None for one that strikes at an effect."""
+
+    effect: int
+    """At which effect of the run, for that one."""
+
+    lasts: float
+    """Seconds until it is over. For a crash or a failure, until the node restarts."""
+
+    ending: Ending = Ending.KILL_WRITTEN
+    """What a crash leaves of a persist under way."""
+
+    links: tuple[Link, ...] = ()
+    """What it cuts."""
+
+    rate: float = 1.0
+    ahead: float = 0.0
+    """What it makes of a clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """An application asks a node for a value."""
+
+    at: float
+    node: str
+    value: str
+
+
+class Unwell(enum.Enum):
+    """What may be wrong for good with a node that the others do not need."""
+
+    DOWN = "it is down"
+    HUNG = "its disk hangs"
+    CUT_OFF = "nobody hears it, and it hears nobody"
+    MUTE = "nobody hears it"
+    DEAF = "it hears nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it is run. What is left to chance is the fate of each message and persist."""
+
+    seed: int
+    cluster: Cluster
+    faults: tuple[Fault, ...]
+    """The kinds that this run has."""
+
+    conditions: Conditions
+    strikes: tuple[Strike, ...]
+    demands: tuple[Demand, ...]
+    patience: float
+    """Seconds after which an application tells a node without timers to send again."""
+
+    lasts: float
+    """Seconds after which the faults end."""
+
+    healed: tuple[str, ...]
+    """Who is well then: quorums of both phases."""
+
+    unwell: tuple[tuple[str, Unwell], ...]
+    """The rest, and what is wrong with each for good."""
+
+    afterwards: tuple[str, ...]
+    """Who of the healed is asked for a value at once."""
+
+
+def draw_plan(seed: int, wish: Wish) -> Plan:
+    """The run of this seed: the same for the same wish, under any hash seed."""
+    cluster = _draw_cluster(dice(seed, "cluster"), seed, wish)
+    rng = dice(seed, "faults")
+    faults = _draw_kinds(rng, wish.faults)
+    conditions = _draw_conditions(rng, faults)
+    lasts = _instant(cluster.timing.window * rng.choice((1, 2, 4, 8)) * rng.uniform(0.5, 1.5))
+    strikes = _draw_strikes(rng, cluster, faults, lasts)
+    rotten = [strike.node for strike in strikes if strike.fault is Fault.ROT]
+    healed = _draw_healed(rng, cluster, faults, rotten)
+    rng = dice(seed, "values")
+    demands = _draw_demands(rng, cluster, lasts)
+    return Plan(
+        seed=seed,
+        cluster=cluster,
+        faults=faults,
+        conditions=conditions,
+        strikes=strikes,
+        demands=demands,
+        patience=_instant(cluster.timing.window * rng.uniform(0.1, 1.0)),
+        lasts=lasts,
+        healed=healed,
+        unwell=_draw_unwell(rng, cluster, healed, rotten),
+        afterwards=rng.choice(((), (rng.choice(healed),), healed)),
+    )
+
+
+def dice(seed: int, purpose: str) -> random.Random:
+    """The source of luck of this seed for one purpose: to draw more for one changes no other.
+
+    Seeded by a text, which does not depend on how Python hashes.
+    """
+    return random.Random(f"{seed}/{purpose}")  # noqa: S311 - to be repeated is what it is for
+
+
+def _draw_cluster(rng: random.Random, seed: int, wish: Wish) -> Cluster:
+    total = rng.randint(wish.fewest, wish.most)
+    kind = rng.choice(tuple(Kind)) if wish.kind is None else wish.kind
+    phase1 = phase2 = None
+    if rng.random() < 0.25:
+        phase1 = rng.randint(1, total)
+        phase2 = rng.randint(total + 1 - phase1, total)
+    names = string.ascii_uppercase[: total + 1]
+    return Cluster(
+        members=tuple(names[:total]),
+        kind=kind,
+        proposers=tuple(names[total:]) if rng.random() < 0.15 else (),
+        phase1=phase1,
+        phase2=phase2,
+        breaks=wish.breaks,
+        timing=Timing(seed=seed),
+    )
+
+
+def _draw_kinds(rng: random.Random, faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """Each in or out by itself; runs differ in how many are in."""
+    share = rng.choice((0.0, 0.1, 0.25, 0.5, 0.75)) if faults else 0.0
+    return tuple(fault for fault in faults if rng.random() < share)
+
+
+def _draw_conditions(rng: random.Random, faults: Sequence[Fault]) -> Conditions:
+    slowest = rng.choice((0.005, 0.02, 0.1))
+    sync = (0.1, 0.25) if Fault.SLOW in faults else (0.001, rng.choice((0.002, 0.01, 0.03)))
+    window = Timing().window
+    return Conditions(
+        latency=(0.001, slowest),
+        sync=sync,
+        in_order=Fault.REORDER not in faults,
+        repeats=rng.choice((0.05, 0.2, 0.5)) if Fault.REPEAT in faults else 0.0,
+        loss=_draw_shares(rng) if Fault.LOSS in faults else {},
+        late=_draw_shares(rng) if Fault.LATE in faults else {},
+        held_up=(0.5 * window, window * rng.choice((1, 4, 10))),
+    )
+
+
+def _draw_shares(rng: random.Random) -> dict[type[Any], float]:
+    """A share of all messages, or a larger one of some kinds alone."""
+    if rng.random() < 0.5:
+        return dict.fromkeys(WORDS, rng.choice((0.02, 0.1, 0.3)))
+    return {word: rng.choice((0.2, 0.5, 0.9)) for word in WORDS if rng.random() < 0.3}
+
+
+def _draw_strikes(
+    rng: random.Random, cluster: Cluster, faults: Sequence[Fault], lasts: float
+) -> tuple[Strike, ...]:
+    """In the order of their kinds."""
+    strikes: list[Strike] = []
+    if Fault.DRIFT in faults:
+        strikes += [_draw_drift(rng, node) for node in cluster.node_ids]
+    windows = lasts / cluster.timing.window
+    for fault in faults:
+        if fault is Fault.ROT:
+            strikes += _draw_rot(rng, cluster, lasts)
+        elif fault in (*CUTS, *CRASHES, *FAILURES, Fault.PAUSE, Fault.HANG, Fault.JUMP):
+            most = 1 + int(rng.uniform(0.2, 1.5) * windows)
+            strikes += [_draw_strike(rng, cluster, fault, lasts) for _ in range(most)]
+    return tuple(strikes)
+
+
+def _draw_strike(rng: random.Random, cluster: Cluster, fault: Fault, lasts: float) -> Strike:
+    node = rng.choice(cluster.node_ids)
+    window = cluster.timing.window
+    is_cut = fault in CUTS
+    at_effect = fault is Fault.TEAR or (not is_cut and rng.random() < 0.6)
+    return Strike(
+        fault=fault,
+        node=node,
+        at=None if at_effect else _instant(rng.uniform(0.0, lasts)),
+        effect=int(10.0 ** rng.uniform(0.5, 2.7)) if at_effect else 0,
+        lasts=_instant(
+            window * rng.choice((0.2 if is_cut else 0.0, 0.2, 1.0, 4.0)) * rng.uniform(0.5, 1.5)
+        ),
+        ending=_draw_ending(rng, fault),
+        links=_draw_links(rng, fault, cluster.node_ids) if is_cut else (),
+        ahead=_instant(window * rng.uniform(0.5, 5.0)) if fault is Fault.JUMP else 0.0,
+    )
+
+
+def _draw_ending(rng: random.Random, fault: Fault) -> Ending:
+    match fault:
+        case Fault.POWER:
+            return rng.choice((Ending.POWER_OLD, Ending.POWER_NEW))
+        case Fault.TEAR:
+            return Ending.POWER_TORN
+        case _:
+            return rng.choice((Ending.KILL_WRITTEN, Ending.KILL_UNWRITTEN))
+
+
+def _draw_drift(rng: random.Random, node: str) -> Strike:
+    rate = round(2.0 ** rng.uniform(-1.0, 1.0), 2)
+    return Strike(Fault.DRIFT, node, 0.0, 0, 0.0, rate=rate)
+
+
+def _draw_rot(rng: random.Random, cluster: Cluster, lasts: float) -> list[Strike]:
+    """Of so many members that quorums of both phases are left."""
+    spare = len(cluster.members) - _needed(cluster)
+    victims = rng.sample(cluster.members, rng.randint(0, spare))
+    return [Strike(Fault.ROT, v, _instant(rng.uniform(0.0, lasts)), 0, 0.0) for v in victims]
+
+
+def _needed(cluster: Cluster) -> int:
+    """How many members make quorums of both phases."""
+    return max(cluster.real_quorums.phase1, cluster.real_quorums.phase2)
+
+
+def _draw_links(rng: random.Random, fault: Fault, nodes: Sequence[str]) -> tuple[Link, ...]:
+    """The links that this fault cuts."""
+    if len(nodes) < 2:
+        return ()
+    shuffled = rng.sample(nodes, len(nodes))
+    half = rng.randint(1, len(nodes) - 1)
+    match fault:
+        case Fault.ONE_WAY:
+            return ((shuffled[0], shuffled[1]),)
+        case Fault.LINK:
+            return between(shuffled[:1], shuffled[1:2])
+        case Fault.PARTITION:
+            return between(shuffled[:half], shuffled[half:])
+        case Fault.BRIDGE:
+            return between(shuffled[1:half], shuffled[half:])
+        case _:
+            share = rng.choice((0.2, 0.5, 0.8))
+            return tuple(link for link in permutations(nodes, 2) if rng.random() < share)
+
+
+def between(some: Sequence[str], others: Sequence[str]) -> tuple[Link, ...]:
+    """All links between two groups, both ways."""
+    return tuple(link for one in some for other in others for link in ((one, other), (other, one)))
+
+
+def _draw_healed(
+    rng: random.Random, cluster: Cluster, faults: Sequence[Fault], rotten: Sequence[str]
+) -> tuple[str, ...]:
+    """All that are not rotten, or fewer, but as many as quorums need."""
+    sound = [node for node in cluster.members if node not in rotten]
+    if faults and rng.random() < 0.4:
+        sound = sorted(rng.sample(sound, rng.randint(_needed(cluster), len(sound))))
+    return (*sound, *cluster.proposers)
+
+
+def _draw_unwell(
+    rng: random.Random, cluster: Cluster, healed: Sequence[str], rotten: Sequence[str]
+) -> tuple[tuple[str, Unwell], ...]:
+    rest = [node for node in cluster.node_ids if node not in healed]
+    return tuple(
+        (node, Unwell.DOWN if node in rotten else rng.choice(tuple(Unwell))) for node in rest
+    )
+
+
+def _draw_demands(rng: random.Random, cluster: Cluster, lasts: float) -> tuple[Demand, ...]:
+    """Who is asked for what, and when. Without heartbeats it takes asking again and again."""
+    values = VALUES[: rng.randint(1, len(VALUES))]
+    again = rng.randint(1, 3) if cluster.kind is Kind.HEARTBEAT else rng.randint(2, 12)
+    nodes = rng.sample(cluster.node_ids, rng.randint(1, len(cluster.node_ids)))
+    until = lasts * rng.choice((0.1, 0.5, 1.0))
+    return tuple(
+        Demand(_instant(rng.uniform(0.0, until)), node, rng.choice(values))
+        for node in nodes
+        for _ in range(again)
+    )
+
+
+def _instant(seconds: float) -> float:
+    """On the grid of all instants, microseconds: so that its text is short and exact."""
+    return round(seconds, 6)

@@ -1,0 +1,373 @@
+"""What can happen to one node and its disk, by the library's own machines.
+
+A node is here a value: its machine's snapshot, and what leaves once its persist is done. An action
+makes another such value of it, by one call of the real machine, and some messages leave. The rest
+of `verify` only counts and combines.
+
+Three steps are taken together, since to take them apart adds nothing but states:
+
+- An input is handled, what may leave at once leaves, and a persist begins. A crash between the
+  first two is a run in which the messages leave and nobody ever gets them. A persist that begins
+  later covers more, and leaves disk and messages as two persists would.
+- A persist is done, and what waited for it leaves: the same.
+- A restart reads, writes and syncs (contract 6): nothing leaves before that is done.
+
+A *kill* reads back what was written; a *power cut* keeps what was synced, and any part of the rest,
+which a store turns into old or new. So a crash while a persist is under way leaves the old state or
+the new one. That it leaves the new one is a run in which the persist is done, its messages leave,
+nobody ever gets them, and then comes the crash. So one kind of crash is left to try: a power cut
+that takes with it whatever was not synced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+from paxos.errors import MisuseError
+from paxos.events import BallotLost, Event, LeadershipLost, Stopped, ValueChosen
+from paxos.heartbeat import HeartbeatNode
+from paxos.machine import Propose as Asked
+from paxos.machine import Snapshot, Tick
+from paxos.messages import NO_VALUE, Accept, Chosen, Envelope, Message, Nack
+from paxos.node import DurableState, Node
+from paxos.scenario import abstract_time
+from paxos.scenario.abstract_time import NOW
+from paxos.scenario.breakage import AnyMachine, AnyNode
+from paxos.scenario.cluster import FIRST_INCARNATION, Cluster
+from paxos.scenario.commands import Crash, Deliver, Ending, Persist, Propose, Restart, Timer
+from paxos.scenario.invariants import Fact, Learned
+
+AnyEnvelope: TypeAlias = Envelope[Any]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Which cluster, and how much may happen to it. Whatever is not bounded here is not bounded.
+
+    Raises `MisuseError` for a bound below 0, and for a proposal at a node that is not there.
+    """
+
+    cluster: Cluster
+
+    proposals: tuple[tuple[str, str], ...]
+    """Which node may be asked for which value, each again and again."""
+
+    ballots: int
+    """How many may begin, all nodes together."""
+
+    number: int | None = None
+    """The highest number that a node may prepare; 1 gives each proposer one ballot."""
+
+    crashes: int = 0
+    """How many there may be, of either kind. Restarts need no bound."""
+
+    timeouts: int = 0
+    """How many timers may fire. A node without heartbeats has none."""
+
+    slow_disks: bool = False
+    """Whether a persist may become overdue, which takes a timer: with heartbeats only."""
+
+    hints: bool = True
+    """Whether refusals and decisions are ever delivered. A proposer that is refused, or a node that
+    is told, only does less from then on, as if it heard nothing more: so what can be seen of the
+    others can be seen without hints, and there are far fewer states."""
+
+    every_step: bool = False
+    """Whether to see also the states between steps that nobody notices. Only the count differs."""
+
+    def __post_init__(self) -> None:
+        if min(self.ballots, self.crashes, self.timeouts, self.number or 0) < 0:
+            raise MisuseError("a bound is 0 or more")
+        for node_id, _ in self.proposals:
+            if node_id not in self.cluster.node_ids:
+                raise MisuseError(f"{node_id} is none of {self.cluster.node_ids}")
+
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        """All nodes, in the order in which they are explored."""
+        return self.cluster.node_ids
+
+
+class Running(NamedTuple):
+    """A node whose process runs."""
+
+    snapshot: Snapshot[AnyNode, DurableState[str]]
+    disk: DurableState[str]
+    """What is on stable storage, whatever the machine believes."""
+
+    writing: DurableState[str] | None = None
+    """What is on its way there."""
+
+    leaving: tuple[AnyEnvelope, ...] = ()
+    """What leaves once it is there."""
+
+
+class Down(NamedTuple):
+    """A node that crashed."""
+
+    durable: DurableState[str]
+    """What its next start finds."""
+
+
+Local: TypeAlias = Running | Down
+
+
+Action: TypeAlias = Propose | Deliver | Timer | Persist | Crash | Restart
+"""The commands of a scenario file that an explorer tries: each way that it finds is a scenario."""
+
+
+class Sending(NamedTuple):
+    """A message that leaves, and what is then on its sender's stable storage."""
+
+    envelope: AnyEnvelope
+    disk: DurableState[str]
+
+
+class Effect(NamedTuple):
+    """What one action does."""
+
+    local: Local
+    sent: tuple[Sending, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    """What the application was told."""
+
+    ballots: int = 0
+    reached: tuple[str, ...] = ()
+    """What a good exploration has seen at least once."""
+
+    alarm: str | None = None
+    """Why the node has stopped, if it has."""
+
+
+SOMETIMES = {
+    "ballot-lost": "A quorum refuses a ballot.",
+    "persist-lost": "A crash loses what was on its way to the disk.",
+    "group-commit": "An input is handled while a persist is under way.",
+    "adopted": "A proposer proposes another value than its own.",
+    "leadership-lost": "A leader stops leading.",
+}
+"""Beside those of the invariants."""
+
+
+class Model:
+    """The nodes of one exploration, and what each action does to one of them. Pure."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self._cluster = bounds.cluster
+        known = sorted((member, FIRST_INCARNATION) for member in self._cluster.members)
+        self._incarnations = tuple(known)
+        machine = self._cluster.start(self._cluster.identity(bounds.node_ids[0]))
+        self._machine = type(machine)
+
+    def start(self, node_id: str) -> Local:
+        """The node before anything has happened."""
+        return self._started(node_id, None).local
+
+    def choices(self, node_id: str, local: Local) -> list[Action]:
+        """What a world may let happen to the node, besides messages and crashes."""
+        if isinstance(local, Down):
+            return []
+        actions: list[Action] = [
+            Propose(node_id, value) for asked, value in self.bounds.proposals if asked == node_id
+        ]
+        node = local.snapshot.node
+        if isinstance(node, HeartbeatNode) and self.bounds.timeouts:
+            names = abstract_time.timers(node)
+            actions += [
+                Timer(node_id, name)
+                for name in names
+                if self.bounds.slow_disks or name != abstract_time.PERSIST
+            ]
+        return actions
+
+    def duties(self, node_id: str, local: Local) -> list[Action]:
+        """What a world owes the node: a persist gets done, a process starts again."""
+        if isinstance(local, Down):
+            return [Restart(node_id)]
+        return [] if local.writing is None else [Persist(node_id)]
+
+    def crashes(self, node_id: str, local: Local) -> list[Action]:
+        """How the node can crash: there is one way, see above."""
+        if isinstance(local, Down):
+            return []
+        if local.writing is None:
+            return [Crash(node_id)]
+        return [Crash(node_id, Ending.POWER_OLD)]
+
+    @staticmethod
+    def is_crash(action: Action) -> bool:
+        """Whether the action counts as a crash."""
+        return isinstance(action, Crash)
+
+    @staticmethod
+    def node_of(action: Action) -> str:
+        """To whom the action happens."""
+        return action.envelope.recipient if isinstance(action, Deliver) else action.node_id
+
+    def effect(self, local: Local, action: Action, *, at_once: bool) -> Effect | None:
+        """What the action does to the node, or None if a bound forbids it.
+
+        `at_once`: a persist is done as soon as it begins. Where nothing can crash any more, that
+        reaches all that a later end would, for the node does not ask how far its disk is.
+        """
+        match local, action:
+            case Down(durable), Restart(node_id):
+                return self._started(node_id, durable)
+            case Down(), _:
+                return Effect(local)
+            case Running(snapshot), _ if snapshot.stopped is not None:
+                return Effect(local)  # for good: not even a restart would make it sound
+            case Running(_, disk, writing), Crash():
+                return Effect(Down(disk), reached=() if writing is None else ("persist-lost",))
+            case _:
+                effect = self._run(local, action, at_once=at_once)
+        if not self.bounds.hints:
+            sent = tuple(each for each in effect.sent if not _is_hint(each.envelope.message))
+            effect = effect._replace(sent=sent)
+        number = self.bounds.number
+        if number is not None and _ballot(effect.local).number > number:
+            return None
+        begun = _ballot(effect.local) != _ballot(local)
+        return effect._replace(ballots=int(begun))
+
+    def _run(self, local: Running, action: Action, *, at_once: bool) -> Effect:
+        machine: AnyMachine = self._machine.restore(local.snapshot)
+        match action:
+            case Persist():
+                machine.persisted()
+                done = _saved(local)
+                sent = [Sending(envelope, done.disk) for envelope in local.leaving]
+                return self._settled(machine, done, sent, at_once=at_once)
+            case Deliver(envelope):
+                machine.receive(envelope, NOW)
+            case Propose(_, value):
+                machine.receive(Asked(value), NOW)
+            case Timer(_, timer):
+                machine = self._due(local.snapshot, timer)
+                machine.receive(Tick(), NOW)
+            case _:
+                raise AssertionError(f"{action} is no input")
+        effect = self._settled(machine, local, [], at_once=at_once)
+        if isinstance(action, Deliver) and isinstance(action.envelope.message, Chosen):
+            # Whoever said so was judged when it did; that it is believed is no news.
+            effect = effect._replace(facts=())
+        if local.writing is not None:
+            effect = effect._replace(reached=(*effect.reached, "group-commit"))
+        return effect
+
+    def _due(self, snapshot: Snapshot[AnyNode, DurableState[str]], timer: str) -> AnyMachine:
+        node = snapshot.node
+        if isinstance(node, HeartbeatNode):
+            snapshot = snapshot._replace(node=abstract_time.fired(node, timer))
+        return self._machine.restore(snapshot)
+
+    def _started(self, node_id: str, durable: DurableState[str] | None) -> Effect:
+        machine = self._cluster.start(self._cluster.identity(node_id), durable, NOW)
+        snapshot = machine.snapshot()
+        return self._settled(machine, Running(snapshot, snapshot.saved), [], at_once=False)
+
+    def _settled(
+        self, machine: AnyMachine, before: Running, sent: list[Sending], *, at_once: bool
+    ) -> Effect:
+        """Perform what the machine got ready."""
+        local, events = before, list[Event[str]]()
+        while True:
+            ready = machine.ready()
+            events += ready.events
+            sent += [Sending(envelope, local.disk) for envelope in ready.send]
+            if ready.persist is None:
+                sent += [Sending(envelope, local.disk) for envelope in ready.send_after_persist]
+                break
+            local = local._replace(writing=ready.persist, leaving=ready.send_after_persist)
+            if not at_once:
+                break
+            machine.persisted()
+            leaving, local = local.leaving, _saved(local)
+            sent += [Sending(envelope, local.disk) for envelope in leaving]
+        snapshot = self._normalised(machine.snapshot())
+        local = local._replace(snapshot=snapshot, leaving=_in_order(local.leaving))
+        facts, reached, alarm = _told(snapshot.node, events, sent)
+        return Effect(local, tuple(sent), facts, reached=reached, alarm=alarm)
+
+    def _normalised(
+        self, snapshot: Snapshot[AnyNode, DurableState[str]]
+    ) -> Snapshot[AnyNode, DurableState[str]]:
+        """The same state, without what makes no difference here.
+
+        Everybody has heard everybody: no disk is lost, so incarnations never change. Messages that
+        wait for one persist leave together, so their order is nothing.
+        """
+        node = snapshot.node
+        if isinstance(node, HeartbeatNode):
+            inner = self._ended(replace(node.node, incarnations=self._incarnations))
+            node = abstract_time.normalised(replace(node, node=inner))
+        else:
+            node = self._ended(replace(node, incarnations=self._incarnations))
+        return snapshot._replace(node=node, now=NOW, waiting=_in_order(snapshot.waiting))
+
+    def _ended(self, node: Node[str]) -> Node[str]:
+        """After a node's last ballot has proposed, what it wanted and heard of is nothing."""
+        proposer = node.proposer
+        if proposer.ballot.number != self.bounds.number or proposer.proposal is NO_VALUE:
+            return node
+        value, seen = proposer.proposal.value, proposer.ballot
+        return replace(node, proposer=replace(proposer, value=value, highest_seen=seen))
+
+
+def plain_node(node: AnyNode) -> Node[str]:
+    """The node without its heartbeats."""
+    return node.node if isinstance(node, HeartbeatNode) else node
+
+
+def _is_hint(message: Message[str]) -> bool:
+    return isinstance(message, Nack | Chosen)
+
+
+def _ballot(local: Local) -> Any:
+    if isinstance(local, Down):
+        return None
+    return plain_node(local.snapshot.node).proposer.ballot
+
+
+def _saved(local: Running) -> Running:
+    """The node once what was on its way to the disk is there."""
+    disk = local.disk if local.writing is None else local.writing
+    return local._replace(disk=disk, writing=None, leaving=())
+
+
+def _in_order(envelopes: tuple[AnyEnvelope, ...]) -> tuple[AnyEnvelope, ...]:
+    return envelopes if len(envelopes) < 2 else tuple(sorted(envelopes, key=_kind_first))
+
+
+def _kind_first(envelope: AnyEnvelope) -> str:
+    # Votes come before promises, as in every run where both leave together.
+    return repr((envelope.message, envelope.recipient))
+
+
+def _told(
+    node: AnyNode, events: list[Event[str]], sent: list[Sending]
+) -> tuple[tuple[Fact, ...], tuple[str, ...], str | None]:
+    """What the application learns from events, what they show, and whether the node stopped."""
+    facts: list[Fact] = []
+    reached: list[str] = []
+    alarm: str | None = None
+    proposer = plain_node(node).proposer
+    for event in events:
+        match event:
+            case ValueChosen(proposal):
+                facts.append(Learned(node.node_id, proposal))
+            case BallotLost():
+                reached.append("ballot-lost")
+            case LeadershipLost():
+                reached.append("leadership-lost")
+            case Stopped(error):
+                alarm = f"{node.node_id} has stopped: {error}"
+            case _:
+                pass
+    for envelope, _ in sent:
+        message: Message[str] = envelope.message
+        if isinstance(message, Accept) and message.proposal.value != proposer.value:
+            reached.append("adopted")
+    return tuple(facts), tuple(reached), alarm

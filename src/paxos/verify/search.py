@@ -1,0 +1,266 @@
+"""Every state that can be reached, each once: breadth-first, or depth-first.
+
+Breadth-first finds the shortest way to whatever is wrong. It keeps each level of the search, and no
+state's predecessor: to tell the way to a state, it looks for a predecessor in the level before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from paxos.verify.memory import peak_bytes
+from paxos.verify.packing import packed
+from paxos.verify.table import Move, Table, UnknownMoveError
+from paxos.verify.verdicts import Violation
+
+Canonical: TypeAlias = Callable[[int], int]
+"""Gives one state for all that differ only by names."""
+
+Quiet: TypeAlias = Callable[[int], Violation | None]
+"""What is wrong with a state in which nothing changes any more unless somebody wants it to."""
+
+STATES_A_LOOK = 20_000
+"""How many states are expanded between two looks at the bounds."""
+
+
+class Broken(NamedTuple):
+    """A state, the move from there at which something went wrong, and what."""
+
+    state: int
+    move: Move | None
+    violation: Violation
+
+
+@dataclass
+class Progress:
+    """How far a search has come."""
+
+    states: int = 1
+    transitions: int = 0
+    depth: int = 0
+    """Steps from the start to the farthest states."""
+
+    frontier: int = 1
+    """States found and not yet expanded."""
+
+    quiet: int = 0
+    """States in which only choices change anything."""
+
+    bytes: int = 0
+    """The most memory so far of all processes of the search together: see `peak_bytes`."""
+
+
+Watch: TypeAlias = Callable[[Progress], str | None]
+"""Is told how far the search is; says why it should stop, or None."""
+
+
+class Holdings(NamedTuple):
+    """All states that a search has found, to be written down."""
+
+    levels: list[int]
+    """How many there are at each distance from the start. The last level is being found."""
+
+    expanded: int
+    """How many of the level before that are expanded."""
+
+    states: Iterator[bytes]
+    """The states, level by level, packed. Those that are expanded come before those of their level
+    that are not."""
+
+
+Keep: TypeAlias = Callable[["Search", Callable[[], Holdings]], None]
+"""Is given the search at each look, and may write down what it holds."""
+
+
+@dataclass
+class Search:
+    """One search. `run` once; afterwards its fields tell what was found."""
+
+    table: Table
+    quiet: Quiet
+    watch: Watch
+    canonical: Canonical | None = None
+    progress: Progress = field(default_factory=Progress)
+    broken: Broken | None = None
+    stopped: str | None = None
+    """Why the search ended before all was seen, or None."""
+
+    seen: set[int] = field(default_factory=set)
+    levels: list[list[int]] = field(default_factory=list)
+    """All that was found, by its distance from the start. The last level is being found."""
+
+    expanded: int = 0
+    """How many states of the level before that have been expanded."""
+
+    journal: list[int] = field(default_factory=list)
+    """The states whose expansion taught the table something. Whoever expands these alone, in this
+    order, has the same table with the same numbers in it."""
+
+    postponed: list[int] = field(default_factory=list)
+    """The states for whose expansion a frozen table knows too little."""
+
+    is_exhausted: bool = False
+    keep: Keep | None = None
+    _next_look: int = STATES_A_LOOK
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all was seen, something is wrong, or `watch` wanted an end."""
+        return self.is_exhausted or self.broken is not None or self.stopped is not None
+
+    def begin(self) -> None:
+        """See the start, and no more."""
+        start = self.named(self.table.start())
+        self.seen, self.levels = {start}, [[start], []]
+
+    def run(self, share_at: int = sys.maxsize) -> None:
+        """Search breadth-first until it is over.
+
+        Or until at least `share_at` states of a level wait to be expanded: then it can go on, here
+        or elsewhere.
+        """
+        if not self.levels:
+            self.begin()
+        while not self.is_over:
+            waiting = len(self.levels[-2]) - self.expanded
+            if not waiting:
+                self._next_level()
+                continue
+            if waiting >= share_at:
+                return
+            self.look(waiting + len(self.levels[-1]), peak_bytes())
+            if self.stopped is None:
+                part = self.levels[-2][self.expanded : self.expanded + STATES_A_LOOK]
+                self.levels[-1] += self.expand(part)
+                self.expanded += len(part)
+
+    def _next_level(self) -> None:
+        if self.levels[-1]:
+            self.progress.depth = len(self.levels) - 1
+            self.levels.append([])
+            self.expanded = 0
+        else:
+            self.levels.pop()
+            self.progress.frontier = 0
+            self.is_exhausted = True
+
+    def look(
+        self, frontier: int, memory: int, holdings: Callable[[], Holdings] | None = None
+    ) -> None:
+        """Let others look how far the search is. They may end it, and write down what it holds."""
+        self.progress.frontier = frontier
+        self.progress.bytes = max(self.progress.bytes, memory)
+        self.stopped = self.watch(self.progress)
+        if self.keep is not None:
+            self.keep(self, self.holdings if holdings is None else holdings)
+
+    def holdings(self) -> Holdings:
+        """All states that it has found."""
+        width = self.table.width
+        parts = (
+            level[at : at + STATES_A_LOOK]
+            for level in self.levels
+            for at in range(0, len(level), STATES_A_LOOK)
+        )
+        sizes = [len(level) for level in self.levels]
+        return Holdings(sizes, self.expanded, (packed(part, width) for part in parts))
+
+    def learn(self, states: Iterable[int]) -> None:
+        """Let the table learn all that the expansion of these states takes; count nothing."""
+        pupil = Search(self.table, self.quiet, self.watch, self.canonical)
+        pupil.expand(list(states))
+        self.journal += pupil.journal
+
+    def run_depth_first(self) -> None:
+        """Search depth-first: the frontier stays small, and no way is the shortest.
+
+        A level holds one state here: those between the start and where the search just is.
+        """
+        start = self.named(self.table.start())
+        self.seen, self.levels = {start}, [[start]]
+        todo = [iter(self.expand([start]))]
+        while todo and self.broken is None and self.stopped is None:
+            state = next(todo[-1], None)
+            if state is None:
+                todo.pop()
+                self.levels.pop()
+                continue
+            self.levels.append([state])
+            self.progress.depth = max(self.progress.depth, len(self.levels) - 1)
+            if len(self.seen) >= self._next_look:
+                self._next_look += STATES_A_LOOK
+                self.look(len(todo), peak_bytes())
+            todo.append(iter(self.expand([state])))
+        self.is_exhausted = self.broken is None and self.stopped is None
+
+    def path(self, state: int) -> list[int]:
+        """The states on a shortest way from the start to a state that was seen."""
+        level = next(i for i, states in enumerate(self.levels) if state in states)
+        path = [state]
+        for states in reversed(self.levels[:level]):
+            path.append(next(s for s in states if path[-1] in self._successors(s)))
+        return path[::-1]
+
+    def expand(self, states: list[int]) -> list[int]:  # noqa: C901 - calls would cost more than they hide
+        """See all successors of these states; return those that are new. The hot loop."""
+        table, seen, canonical = self.table, self.seen, self.canonical
+        moves_of, keymasks = list(enumerate(table.moves)), table.keymasks
+        with_replies = table.with_replies
+        found: list[int] = []
+        transitions = 0
+        for state in states:
+            is_quiet, counted, learned = True, transitions, table.learned
+            try:
+                for node, known in moves_of:
+                    key = state & keymasks[node]
+                    moves = known.get(key)
+                    if moves is None:
+                        moves = table.build(node, key)
+                    for move in moves:
+                        delta, sent, judgement, is_duty, _, _ = move
+                        new = state + delta | sent
+                        if new == state:
+                            continue
+                        transitions += 1
+                        if is_duty:
+                            is_quiet = False
+                        if (
+                            judgement is not None
+                            and state & judgement.concern not in judgement.sound
+                        ):
+                            violation = judgement.violation(state)
+                            if violation is not None:
+                                self.broken = Broken(state, move, violation)
+                                return found
+                        if new in seen:
+                            continue
+                        new = with_replies(new)
+                        if canonical is not None:
+                            new = canonical(new)
+                        if new not in seen:
+                            seen.add(new)
+                            found.append(new)
+                if is_quiet:
+                    violation = self.quiet(state)
+                    if violation is not None:
+                        self.broken = Broken(state, None, violation)
+                        return found
+                    self.progress.quiet += 1
+            except UnknownMoveError:
+                transitions = counted
+                self.postponed.append(state)
+            if table.learned != learned:
+                self.journal.append(state)
+        self.progress.transitions += transitions
+        self.progress.states = len(seen)
+        return found
+
+    def _successors(self, state: int) -> set[int]:
+        return {self.named(new) for new, _ in self.table.successors(state)}
+
+    def named(self, state: int) -> int:
+        """The state that stands for this one and all that differ only by names."""
+        return state if self.canonical is None else self.canonical(state)

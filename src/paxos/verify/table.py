@@ -1,0 +1,528 @@
+"""What each action does, looked up in tables, so that a search counts in integers.
+
+The library's real step runs once for each (local state, action) and is remembered. Local states,
+messages and facts are interned as small integers, and a state of the whole is one Python integer:
+
+    | every message ever sent, and every fact, a bit each | counters | node 0 | node 1 | ... |
+
+So an action is an addition and an "or": `state + delta | sent`. A message that was sent stays: it
+may arrive at any time, any number of times, or never. Loss, repetition, reordering and delay are
+all in that one set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from paxos.errors import MisuseError
+from paxos.scenario.commands import Crash, Deliver, Propose, Timer
+from paxos.scenario.invariants import Fact, Proposed, Sent
+from paxos.verify.model import Action, Down, Effect, Local, Model, Sending
+from paxos.verify.packing import width_for
+from paxos.verify.verdicts import Judge, Judgement, Violation, is_remembered
+
+LOCAL_BITS = 22
+"""Room for the number of a local state: four million for each node."""
+
+COUNTER_BITS = 6
+"""Room for each of the three counters: ballots, crashes, timeouts."""
+
+MAX_COUNT = (1 << COUNTER_BITS) - 1
+
+
+class Result(NamedTuple):
+    """What an action does to a node in one local state, in integers."""
+
+    effect: Effect
+    local: int
+    sent: int
+    counted: int
+    judgement: Judgement | None
+    is_unnoticed: bool
+    """Nothing of it is seen outside the node, or left after a crash of it."""
+
+
+class Way(NamedTuple):
+    """A state that a node can come to unnoticed, and how."""
+
+    local: int
+    actions: tuple[int, ...]
+
+
+class Acts(NamedTuple):
+    """What can happen to a node in one local state besides messages, each action by its number."""
+
+    duties: tuple[int, ...]
+    asks: tuple[int, ...]
+    timers: tuple[int, ...]
+    crashes: tuple[int, ...]
+
+
+class Move(NamedTuple):
+    """What one action does to a whole state."""
+
+    delta: int
+    sent: int
+    judgement: Judgement | None
+    """How to tell what is wrong with it; None if nothing can be."""
+
+    is_duty: bool
+    """Whether a fair world does it sooner or later: messages, persists, restarts."""
+
+    actions: tuple[Action, ...]
+    """Of one node: the last, and before it those that nobody notices."""
+
+    is_reply: bool
+    """Whether it changes nothing but what was sent, and sends only hints."""
+
+    @property
+    def what(self) -> tuple[int, int]:
+        """What it changes. Of two moves that change the same, one is enough."""
+        return self.delta, self.sent
+
+
+@dataclass(slots=True)
+class Silence:
+    """What a node can do in one local state without anybody noticing."""
+
+    steps: list[tuple[int, int, int]]
+    """The bit of a message (0: it needs none), the number of the action, and the local state that
+    it leads to."""
+
+    known: int = 0
+    """The bits of the messages that were tried."""
+
+
+@dataclass(slots=True)
+class Row:
+    """What can happen to a node in one local state at the end of one way, within some limits."""
+
+    others: tuple[Move, ...]
+    """What needs no message."""
+
+    deliveries: list[tuple[int, Move]] = field(default_factory=list)
+    """The messages that do something there, each by its bit."""
+
+    known: int = 0
+    """The bits of the messages that were tried."""
+
+
+class Limits(NamedTuple):
+    """What the bounds still allow."""
+
+    ballot: bool
+    crash: bool
+    timeout: bool
+
+
+Moves: TypeAlias = tuple[Move, ...]
+"""All that can happen to one node in some state."""
+
+
+class UnknownMoveError(Exception):
+    """A frozen table was asked for what it does not hold."""
+
+
+class Table:
+    """Interns local states, messages and facts, and makes moves of actions."""
+
+    def __init__(self, model: Model, only: str | None = None) -> None:
+        """Take what can happen, and perhaps the only invariant (by its ID) to look at."""
+        self.model = model
+        self.node_ids = model.bounds.node_ids
+        self.frozen = False
+        """Then it takes up nothing new, and raises `UnknownMoveError` instead."""
+
+        self.learned = 0
+        """How often it has taken up something new."""
+
+        given = [Proposed(*proposal) for proposal in model.bounds.proposals]
+        # The applications may as well have asked before anything else happened.
+        self._judge = Judge(only, model.bounds.cluster.real_quorums, given)
+        self.reached = self._judge.reached
+        """Which of the "sometimes" have come true."""
+
+        self._index_of_node = {node_id: i for i, node_id in enumerate(self.node_ids)}
+        nodes = len(self.node_ids)
+        self.shifts = [i * LOCAL_BITS for i in range(nodes)]
+        self._counters_at = nodes * LOCAL_BITS
+        self.base = self._counters_at + 3 * COUNTER_BITS
+        """Where the bits of messages and facts begin."""
+
+        self.keymasks = [self._keymask(i) for i in range(nodes)]
+        """For each node, the part of a state on which its moves depend."""
+
+        self._locals: list[list[Local]] = [[] for _ in range(nodes)]
+        self._index_of_local: list[dict[Local, int]] = [{} for _ in range(nodes)]
+        self._bits: dict[Deliver | Fact, int] = {}
+        self._messages: list[list[tuple[int, int]]] = [[] for _ in range(nodes)]
+        self._actions: list[Action] = []
+        self._number_of_action: dict[Action, int] = {}
+        self._acts: list[dict[int, Acts]] = [{} for _ in range(nodes)]
+        self._silences: list[dict[int, Silence]] = [{} for _ in range(nodes)]
+        self._rows: list[dict[tuple[int, Way, Limits], Row]] = [{} for _ in range(nodes)]
+        self._results: list[dict[tuple[int, int, bool], Result | None]] = [{} for _ in range(nodes)]
+        self._moves: list[dict[int, Moves]] = [{} for _ in range(nodes)]
+        self._replies: list[dict[int, int]] = [{} for _ in range(nodes)]
+        self._reply_moves: list[dict[int, Moves]] = [{} for _ in range(nodes)]
+
+    @property
+    def moves(self) -> list[dict[int, Moves]]:
+        """The moves of each node, by the part of the state on which they depend."""
+        return self._moves
+
+    @property
+    def width(self) -> int:
+        """How many bytes each state takes that can be met so far."""
+        return width_for(self.base + len(self._bits))
+
+    @property
+    def local_states(self) -> int:
+        """How many local states have been met."""
+        return sum(map(len, self._locals))
+
+    @property
+    def messages(self) -> int:
+        """How many messages and facts have been met."""
+        return len(self._bits)
+
+    @property
+    def steps(self) -> int:
+        """How often the library's own code was run."""
+        return sum(map(len, self._results))
+
+    def start(self) -> int:
+        """The state before anything has happened."""
+        state = 0
+        for i, node_id in enumerate(self.node_ids):
+            state += self._local(i, self.model.start(node_id)) << self.shifts[i]
+        return state
+
+    def local(self, state: int, node: int) -> Local:
+        """The local state of one node (by its index)."""
+        return self._locals[node][state >> self.shifts[node] & ((1 << LOCAL_BITS) - 1)]
+
+    def facts(self, state: int) -> list[Fact]:
+        """All facts of a state."""
+        return self._judge.facts(state)
+
+    def deliverable(self, state: int) -> Iterator[Action]:
+        """All messages ever sent."""
+        for messages in self._messages:
+            yield from (self._actions[number] for bit, number in messages if state & bit)
+
+    def counters(self, state: int) -> tuple[int, int, int]:
+        """How many ballots, crashes and timeouts there were."""
+        packed = state >> self._counters_at
+        return (
+            packed & MAX_COUNT,
+            packed >> COUNTER_BITS & MAX_COUNT,
+            packed >> 2 * COUNTER_BITS & MAX_COUNT,
+        )
+
+    def build(self, node: int, key: int) -> Moves:
+        """The moves of a node for this part of a state, remembered."""
+        local = key >> self.shifts[node] & ((1 << LOCAL_BITS) - 1)
+        limits = self._limits(key)
+        moves: dict[tuple[int, int], Move] = {}
+        for way in self._ways(node, local, key):
+            row = self._row(node, local, way, limits, key)
+            for move in (*[move for bit, move in row.deliveries if key & bit], *row.others):
+                if move.what not in moves:
+                    moves[move.what] = move
+        replies = tuple(move for move in moves.values() if move.is_reply)
+        self._reply_moves[node][key] = replies
+        self._replies[node][key] = _union(reply.sent for reply in replies)
+        found = self._moves[node][key] = tuple(m for m in moves.values() if not m.is_reply)
+        return found
+
+    def _limits(self, key: int) -> Limits:
+        bounds = self.model.bounds
+        ballots, crashes, timeouts = self.counters(key)
+        return Limits(
+            ballots < bounds.ballots, crashes < bounds.crashes, timeouts < bounds.timeouts
+        )
+
+    def _row(self, node: int, local: int, way: Way, limits: Limits, key: int) -> Row:
+        """What can happen at the end of a way. The messages of the key are among what it knows."""
+        row = self._rows[node].get((local, way, limits))
+        if row is None:
+            acts = self._acts_of(node, way.local)
+            others = acts.duties + acts.asks
+            if limits.timeout:
+                others += acts.timers
+            if limits.crash and way.local == local:
+                others += acts.crashes
+            found = [self._move(node, local, way, limits, number) for number in others]
+            row = self._rows[node][local, way, limits] = Row(tuple(filter(None, found)))
+        unknown = key >> self.base << self.base & ~row.known
+        if unknown:
+            new = [
+                (bit, move)
+                for bit, number in self._messages[node]
+                if unknown & bit and (move := self._move(node, local, way, limits, number))
+            ]
+            row.deliveries = sorted([*row.deliveries, *new])  # however they came to be known
+            row.known |= unknown
+        return row
+
+    def _are_hints(self, result: Result) -> bool:
+        """Whether no verdict on what comes later depends on what leaves.
+
+        Nor does a verdict on it: a refusal breaks nothing, and what a node says to be chosen was
+        judged when it came to believe it.
+        """
+        judgement = result.judgement
+        if result.sent & self._judge.remembered:
+            return False
+        if judgement is not None:
+            if judgement.wrong is not None:
+                return False
+            self._judge.note_reached(judgement)
+        return True
+
+    def with_replies(self, state: int) -> int:
+        """The state once every node has given the replies that change nothing in itself.
+
+        A node may refuse, answer or tell at once, for nobody can tell it from a message that is on
+        its way for long: what was sent need not arrive, and nothing that was possible without it is
+        impossible with it.
+        """
+        while True:
+            before = state
+            for node, known in enumerate(self._replies):
+                key = state & self.keymasks[node]
+                replies = known.get(key)
+                if replies is None:
+                    self.build(node, key)
+                    replies = known[key]
+                state |= replies
+            if state == before:
+                return state
+
+    def replies(self, state: int) -> list[Move]:
+        """Those replies, in an order in which they can be given."""
+        given: list[Move] = []
+        while True:
+            before = state
+            for node, known in enumerate(self._reply_moves):
+                for reply in known[state & self.keymasks[node]]:
+                    if reply.sent & ~state:
+                        given.append(reply)
+                        state |= reply.sent
+            if state == before:
+                return given
+
+    def _acts_of(self, node: int, local: int) -> Acts:
+        """What can happen to the node besides messages, each action by its number."""
+        acts = self._acts[node].get(local)
+        if acts is None:
+            self._learn()
+            model, node_id, state = self.model, self.node_ids[node], self._locals[node][local]
+            choices = model.choices(node_id, state)
+            acts = self._acts[node][local] = Acts(
+                self._numbers(model.duties(node_id, state)),
+                self._numbers([each for each in choices if not isinstance(each, Timer)]),
+                self._numbers([each for each in choices if isinstance(each, Timer)]),
+                self._numbers(model.crashes(node_id, state)),
+            )
+        return acts
+
+    def _ways(self, node: int, local: int, key: int) -> list[Way]:
+        """The node's states that it can come to without anybody noticing, this one first.
+
+        Such a step sends nothing, saves nothing and tells nothing, and whatever another node does
+        commutes with it. So it may as well wait until just before the step of the same node that
+        somebody notices; if that never comes, or a crash comes first, it does not matter.
+        """
+        ways = {local: Way(local, ())}
+        todo = [] if self.model.bounds.every_step else [local]
+        while todo:
+            way = ways[todo.pop(0)]
+            for bit, number, after in self._silence(node, way.local, key).steps:
+                if key & bit == bit and after not in ways:
+                    ways[after] = Way(after, (*way.actions, number))
+                    todo.append(after)
+        return list(ways.values())
+
+    def _silence(self, node: int, local: int, key: int) -> Silence:
+        """What nobody notices. The messages of the key are among what it knows."""
+        silence = self._silences[node].get(local)
+        if silence is None:
+            asks = [(0, number) for number in self._acts_of(node, local).asks]
+            silence = self._silences[node][local] = Silence(self._unnoticed(node, local, asks))
+        unknown = key >> self.base << self.base & ~silence.known
+        if unknown:
+            messages = [each for each in self._messages[node] if unknown & each[0]]
+            silence.steps = sorted([*silence.steps, *self._unnoticed(node, local, messages)])
+            silence.known |= unknown
+        return silence
+
+    def _unnoticed(
+        self, node: int, local: int, actions: list[tuple[int, int]]
+    ) -> list[tuple[int, int, int]]:
+        return [
+            (bit, number, result.local)
+            for bit, number in actions
+            if (result := self._result(node, local, number)) and result.is_unnoticed
+        ]
+
+    def successors(self, state: int) -> Iterator[tuple[int, Move]]:
+        """Each state that one action makes of this one, but for itself."""
+        for node in range(len(self.node_ids)):
+            key = state & self.keymasks[node]
+            moves = self._moves[node].get(key)
+            for move in self.build(node, key) if moves is None else moves:
+                successor = state + move.delta | move.sent
+                if successor != state:
+                    yield self.with_replies(successor), move
+
+    def settled(self, state: int) -> list[Local]:
+        """The local states once everything has arrived that nobody notices any more."""
+        return [self._locals[node][way.local] for node, way in self._ends(state)]
+
+    def silent_actions(self, state: int) -> list[Action]:
+        """What arrives until then."""
+        return [self._actions[number] for _, way in self._ends(state) for number in way.actions]
+
+    def _ends(self, state: int) -> Iterator[tuple[int, Way]]:
+        for node, messages in enumerate(self._messages):
+            arriving = [number for bit, number in messages if state & bit]
+            local = state >> self.shifts[node] & ((1 << LOCAL_BITS) - 1)
+            yield node, self._end_of(node, Way(local, ()), arriving)
+
+    def _end_of(self, node: int, way: Way, arriving: list[int]) -> Way:
+        for number in arriving:
+            result = self._result(node, way.local, number)
+            if result is not None and result.is_unnoticed and result.local != way.local:
+                return self._end_of(node, Way(result.local, (*way.actions, number)), arriving)
+        return way
+
+    def violation(self, state: int, move: Move) -> Violation | None:
+        """What is wrong with this move from this state."""
+        return None if move.judgement is None else move.judgement.violation(state)
+
+    def _move(self, node: int, local: int, way: Way, limits: Limits, number: int) -> Move | None:
+        """What the last action of a way does, seen from where the way begins, if it is anything."""
+        bounds = self.model.bounds
+        at_once = not limits.crash and not bounds.slow_disks
+        result = self._result(node, way.local, number, at_once=at_once)
+        if result is None or (result.is_unnoticed and not bounds.every_step):
+            return None
+        if result.effect.ballots and not limits.ballot:
+            return None
+        delta = (result.local - local << self.shifts[node]) + result.counted
+        if not (delta or result.sent or (result.judgement and result.judgement.wrong)):
+            return None
+        self.reached.update(result.effect.reached)
+        actions = tuple(self._actions[each] for each in (*way.actions, number))
+        is_duty = not any(isinstance(each, Propose | Timer | Crash) for each in actions)
+        is_reply = not delta and not bounds.every_step and self._are_hints(result)
+        return Move(delta, result.sent, result.judgement, is_duty, actions, is_reply)
+
+    def _result(
+        self, node: int, local: int, number: int, *, at_once: bool = False
+    ) -> Result | None:
+        known, key = self._results[node], (local, number, at_once)
+        if key not in known:
+            self._learn()
+            before = self._locals[node][local]
+            effect = self.model.effect(before, self._actions[number], at_once=at_once)
+            counted = self._counted(self._actions[number])
+            known[key] = None if effect is None else self._interned(node, before, effect, counted)
+        return known[key]
+
+    def _learn(self) -> None:
+        """Note that something new comes: whatever gets a number here must come by this way."""
+        if self.frozen:
+            raise UnknownMoveError
+        self.learned += 1
+
+    def _numbers(self, actions: list[Action]) -> tuple[int, ...]:
+        return tuple(self._number(action) for action in actions)
+
+    def _number(self, action: Action) -> int:
+        number = self._number_of_action.setdefault(action, len(self._actions))
+        if number == len(self._actions):
+            self._actions.append(action)
+        return number
+
+    def _interned(self, node: int, before: Local, effect: Effect, counted: int) -> Result:
+        facts = (*effect.facts, *(_fact_of(sending) for sending in effect.sent))
+        bits = [self._fact(fact) if is_remembered(fact) else 0 for fact in facts]
+        sent = _union(bits) | self._sent(effect.sent)
+        local = self._local(node, effect.local)
+        judgement = self._judgement(effect, facts, bits)
+        is_unnoticed = not (sent or judgement) and _is_unnoticed(before, effect)
+        counted += effect.ballots << self._counters_at
+        return Result(effect, local, sent, counted, judgement, is_unnoticed)
+
+    def _counted(self, action: Action) -> int:
+        """What the action adds to the counters."""
+        crashes, timeouts = self.model.is_crash(action), isinstance(action, Timer)
+        return crashes + (timeouts << COUNTER_BITS) << self._counters_at + COUNTER_BITS
+
+    def _local(self, node: int, local: Local) -> int:
+        known = self._index_of_local[node]
+        index = known.setdefault(local, len(known))
+        if index == len(self._locals[node]):
+            if index >> LOCAL_BITS:
+                raise MisuseError("too many local states: lower the bounds")
+            self._locals[node].append(local)
+        return index
+
+    def _sent(self, sent: tuple[Sending, ...]) -> int:
+        mask = 0
+        for envelope, _ in sent:
+            deliver = Deliver(envelope)
+            bit = self._bits.get(deliver)
+            if bit is None:
+                bit = self._new_bit(deliver)
+                recipient = self._index_of_node[envelope.recipient]
+                self._messages[recipient].append((bit, self._number(deliver)))
+                self.keymasks[recipient] |= bit
+            mask |= bit
+        return mask
+
+    def _fact(self, fact: Fact) -> int:
+        bit = self._bits.get(fact)
+        if bit is None:
+            bit = self._new_bit(fact)
+            self._judge.remember(bit, fact)
+        return bit
+
+    def _new_bit(self, of: Deliver | Fact) -> int:
+        bit = self._bits[of] = 1 << self.base + len(self._bits)
+        return bit
+
+    def _judgement(
+        self, effect: Effect, facts: tuple[Fact, ...], bits: list[int]
+    ) -> Judgement | None:
+        alarm = None if effect.alarm is None else self._judge.alarm(effect.alarm)
+        sent = (Sent(e.sender.node_id, e.message, disk) for e, disk in effect.sent)
+        return alarm or self._judge.too_early(sent) or self._judge.judgement(facts, bits)
+
+    def _keymask(self, node: int) -> int:
+        counters = (1 << 3 * COUNTER_BITS) - 1 << self._counters_at
+        return (1 << LOCAL_BITS) - 1 << self.shifts[node] | counters
+
+
+def _union(masks: Iterable[int]) -> int:
+    union = 0
+    for mask in masks:
+        union |= mask
+    return union
+
+
+def _fact_of(sending: Sending) -> Fact:
+    return Sent(sending.envelope.sender.node_id, sending.envelope.message)
+
+
+def _is_unnoticed(before: Local, effect: Effect) -> bool:
+    after = effect.local
+    if isinstance(before, Down) or isinstance(after, Down) or effect.ballots:
+        return False
+    snapshot = after.snapshot._replace(node=before.snapshot.node)
+    return after._replace(snapshot=snapshot) == before
