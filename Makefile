@@ -64,6 +64,10 @@ mutants: $(DEV) ## small changes that no test notices; ONLY='paxos.node*' tries 
 	@$(BIN)/mutmut run $(if $(ONLY),'$(ONLY)')
 	@$(BIN)/mutmut results
 
+.PHONY: verify
+verify: $(DEV) ## the large explorations and campaigns; writes docs/evidence.md (an hour and more)
+	@$(BIN)/python tools/evidence.py $(CHAPTER)
+
 .PHONY: bench
 bench: $(DEV) ## measure, beside peers and limits, and print the ratios
 	@mkdir -p .benchmarks

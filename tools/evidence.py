@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from paxos.scenario.rule import FoundBy
+from paxos.scenario.rule import FoundBy, Rule
 from paxos.scenario.rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +78,7 @@ SIMULATIONS = (
 )
 
 
-def _of_rule(rule: Any) -> str | None:
+def _of_rule(rule: Rule) -> str | None:
     """The command that finds a rule's mutant."""
     match rule.found_by:
         case FoundBy.EXPLORER:
@@ -105,7 +105,7 @@ CHAPTERS: dict[str, Callable[[], Sequence[str]]] = {
 
 def _run(command: str) -> Run:
     print(f"paxos {command}", file=sys.stderr, flush=True)
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own program, with the arguments above
         [sys.executable, "-m", "paxos", *command.split(), "--json"],
         capture_output=True,
         text=True,
@@ -150,52 +150,64 @@ def _is_bounded(run: Run) -> bool:
     return run.said.get("stopped") is not None
 
 
+TOP = """\
+# Evidence
+
+Every row is a command, and what it said. `make verify` runs them all and writes this page; this
+time on {machine}. How to read it: [exploration](exploration.md)."""
+
+SPECIFICATION_TEXT = """\
+## Lamport's specification
+
+States of his TLA+ specification that our classes reach, driven with separate roles and projected:
+exactly those that TLC counts (2, 1, 2: 81; 2, 2, 2: 145; 3, 1, 2: 1,681; 3, 2, 2: 3,921)."""
+
+EXPLORATIONS_TEXT = """\
+## Everything within bounds
+
+Exhausted means that every state was seen. Anything else is no proof; then it says how far it
+came."""
+
+RULES_TEXT = """\
+## Every rule has its mutant
+
+A mutant is the real code without one rule. Steps are the things that happen until it is wrong: in
+the shortest way (explorer), in one that was shrunk (simulator), or in the scenario for it."""
+
+UNMUTATED_TEXT = "The unmutated code, within the bounds in which mutants are found:"
+
+SIMULATIONS_TEXT = "## Seeds by the thousand"
+
+EXPLORED = ("command", "states", "transitions", "depth", "seconds", "verdict")
+
+
 def _page(kept: dict[str, list[Run]]) -> str:
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    return (
-        "\n\n".join(
-            (
-                "# Evidence",
-                "Every row is a command, and what it said. `make verify` runs them all and writes this "
-                f"page; this time on {machine}. How to read it: [exploration](exploration.md).",
-                "## Lamport's specification",
-                "States of his TLA+ specification that our classes reach, driven with separate roles "
-                "and projected: exactly those that TLC counts (2, 1, 2: 81; 2, 2, 2: 145; 3, 1, 2: "
-                "1,681; 3, 2, 2: 3,921).",
-                _table(
-                    ("command", "distinct", "depth", "our states", "seconds"),
-                    map(_specification, kept["specification"]),
-                ),
-                "## Everything within bounds",
-                "Exhausted means that every state was seen. Anything else is no proof; then it says how "
-                "far it came.",
-                _table(
-                    ("command", "states", "transitions", "depth", "seconds", "verdict"),
-                    map(_exploration, kept["explorations"]),
-                ),
-                "## Every rule has its mutant",
-                "A mutant is the real code without one rule. Steps: how many things happen until it is "
-                "wrong, in the shortest way (explorer), in one that was shrunk (simulator), or in the "
-                "scenario written for it.",
-                _table(
-                    ("rule", "command", "violated", "steps", "states or seeds", "seconds"),
-                    _rules(kept["rules"]),
-                ),
-                "The unmutated code, within the bounds in which mutants are found:",
-                _table(
-                    ("command", "states", "transitions", "depth", "seconds", "verdict"),
-                    (_exploration(run) for run in kept["rules"] if "--like" in run.command),
-                ),
-                "## Seeds by the thousand",
-                _table(
-                    ("command", "runs", "effects", "effects a second", "seconds", "failures"),
-                    map(_simulation, kept["simulations"]),
-                ),
-                BUGS.read_text().strip(),
-            )
-        )
-        + "\n"
+    unmutated = [run for run in kept["rules"] if "--like" in run.command]
+    parts = (
+        TOP.format(machine=machine),
+        SPECIFICATION_TEXT,
+        _table(
+            ("command", "distinct", "depth", "our states", "seconds"),
+            map(_specification, kept["specification"]),
+        ),
+        EXPLORATIONS_TEXT,
+        _table(EXPLORED, map(_exploration, kept["explorations"])),
+        RULES_TEXT,
+        _table(
+            ("rule", "command", "violated", "steps", "states or seeds", "seconds"),
+            _rules(kept["rules"]),
+        ),
+        UNMUTATED_TEXT,
+        _table(EXPLORED, map(_exploration, unmutated)),
+        SIMULATIONS_TEXT,
+        _table(
+            ("command", "runs", "effects", "effects a second", "seconds", "failures"),
+            map(_simulation, kept["simulations"]),
+        ),
+        BUGS.read_text().strip(),
     )
+    return "\n\n".join(parts) + "\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -246,7 +258,7 @@ def _rules(runs: list[Run]) -> Iterable[Sequence[object]]:
             yield rule.id, _command(run), *_finding(rule, run)
 
 
-def _finding(rule: Any, run: Run) -> Sequence[object]:
+def _finding(rule: Rule, run: Run) -> Sequence[object]:
     said = run.said
     match rule.found_by:
         case FoundBy.EXPLORER:

@@ -112,7 +112,7 @@ def test_a_broken_invariant_that_the_file_does_not_expect_ends_with_one(
     answer = json.loads(out)
     assert answer["ok"] is False
     assert [(each["invariant"], each["step"]) for each in answer["broken"]] == [
-        ("durable-first", 7)
+        ("durable-first", 6)
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from paxos import DurableState, Envelope, Identity, MisuseError, Prepare, ProposalID
 from paxos.scenario.cluster import Cluster
+from paxos.scenario.commands import Hang
 from paxos.scenario.diagram import mermaid, svg
 from paxos.scenario.diagram.chart import chart
 from paxos.scenario.diagram.style import BALLOT_STYLES
@@ -90,7 +91,7 @@ def test_an_arrow_leads_from_where_it_left_to_where_it_arrives(small: Played) ->
         each
         for each in parts(picture, "message")
         if each.findtext(f"{SVG}title")
-        == "A to B: prepare 1.A; leaves in step 1, arrives in step 4"
+        == "A to B: prepare 1.A; leaves in step 1, arrives in step 3"
     )
     line = next(iter(parts(first, "line")))
     assert float(line.attrib["x1"]) < float(line.attrib["x2"])
@@ -101,7 +102,7 @@ def test_a_message_that_comes_twice_says_so(small: Played) -> None:
     picture = picture_of(small)
     assert "prepare 1.A, again" in said(picture, "said")
     again = [each for each in titles(picture, "message") if "again" in each]
-    assert "A to B: prepare 1.A; leaves in step 1, arrives again in step 8" in again
+    assert "A to B: prepare 1.A; leaves in step 1, arrives again in step 7" in again
 
 
 def test_a_persist_is_a_bar_and_one_cut_short_is_told_apart(small: Played) -> None:
@@ -148,14 +149,14 @@ def test_the_step_that_broke_something_is_framed_and_has_its_sentence(small: Pla
     picture = picture_of(small, also=[Broke("agreement", "'x' is chosen, and 'y' is")])
     assert len(parts(picture, "broken")) == 1
     assert said(picture, "sentence") == ["agreement: 'x' is chosen, and 'y' is"]
-    assert "In step 13 this breaks agreement" in picture.findtext(f"{SVG}desc", "")
+    assert "In step 12 this breaks agreement" in picture.findtext(f"{SVG}desc", "")
 
 
 def test_in_mermaid_the_step_that_broke_something_is_framed(small: Played) -> None:
     happenings = [*small.happenings, Broke("agreement", "two values")]
     lines = mermaid(small.opening.cluster, happenings, TITLE).splitlines()
     framed = lines[lines.index("    rect rgba(220, 40, 60, 0.18)") :]
-    assert framed[-2].endswith("step 13 breaks agreement: two values")
+    assert framed[-2].endswith("step 12 breaks agreement: two values")
     assert framed[-1] == "    end"
 
 
@@ -174,8 +175,10 @@ def test_the_picture_tells_its_title_and_each_step_to_those_who_cannot_see_it(
     assert picture[0].tag == f"{SVG}title"
     assert picture[0].text == TITLE
     description = picture.findtext(f"{SVG}desc", "")
-    for number, command in enumerate(small.commands, start=1):
+    steps = [command for command in small.commands if not isinstance(command, Hang)]
+    for number, command in enumerate(steps, start=1):
         assert f"{number}. {command}" in description
+    assert "; hang B;" in description  # told, and not counted
 
 
 def test_the_picture_has_colours_for_a_dark_ground(small: Played) -> None:
@@ -251,6 +254,13 @@ def test_nodes_without_a_vote_stand_left_and_look_different() -> None:
 def test_lost_copies_of_one_broadcast_share_a_line() -> None:
     picture = drawn("cluster node A B C\n\npropose A x\n")
     assert said(picture, "said") == ["prepare 1.A → itself, B, C"]
+
+
+def test_disks_that_are_told_to_wait_share_a_line_and_are_no_step() -> None:
+    picture = drawn("cluster node A B\n\nhang A\nhang B\npropose A x\npersist A\n")
+    assert said(picture, "number") == ["1", "2"]
+    chips = [each for each in parts(picture, "chip") if each.get("y")]
+    assert chips[0].attrib["y"] == chips[1].attrib["y"] != chips[2].attrib["y"]
 
 
 def test_heartbeats_are_drawn_without_their_rounds() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_uppercase
+from typing import Any
 
 from rich.console import Console
 
 from paxos.cli import files
-from paxos.cli.answer import FAILED, OK, UNKNOWN, Answer
+from paxos.cli.answer import FAILED, OK, UNKNOWN, Answer, UnknownOutcomeError
 from paxos.cli.explored import Found, as_json, show, show_specification, specification_as_json
 from paxos.cli.progress import GIB, Limits, Watcher, memory_there
 from paxos.errors import MisuseError
@@ -41,10 +43,21 @@ def explore(options: argparse.Namespace, out: Console) -> Answer:
         return _compare_counts(options, out, rule)
     bounds = bounds_from(options, rule)
     watcher = Watcher(out, limits_from(options))
-    plan = Plan(only=_only(rule), depth_first=options.depth_first, watch=watcher)
-    with watcher.shown():
-        result = search(bounds, plan)
-    found = Found(result, watcher.seconds, rule)
+    plan = Plan(
+        only=_only(rule),
+        depth_first=options.depth_first,
+        watch=watcher,
+        workers=options.workers or cores(),
+        checkpoint=options.checkpoint,
+        resume=options.resume,
+    )
+    try:
+        with watcher.shown():
+            result = search(bounds, plan)
+    except KeyboardInterrupt:
+        on = "" if plan.checkpoint is None else f": go on with --resume {plan.checkpoint}"
+        raise UnknownOutcomeError(f"interrupted{on}") from None
+    found = Found(result, watcher.seconds, watcher.rate(result.progress.states), rule)
     show(found, out)
     if found.played is not None and found.title is not None:
         if options.save is not None:
@@ -59,25 +72,38 @@ def limits_from(options: argparse.Namespace) -> Limits:
     return Limits(options.seconds, options.max_states, memory)
 
 
+def cores() -> int:
+    """How many processes can run at once here."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def bounds_from(options: argparse.Namespace, rule: Rule | None) -> Bounds:
     """Who plays, and how much may happen. Raises `MisuseError` for what does not go together."""
-    own_cluster = any(getattr(options, name) is not None for name in CLUSTER_OPTIONS)
-    if rule is not None and not own_cluster:
-        bounds = bounds_of(rule)
-    else:
-        bounds = _bounds_of_cluster(options)
-        if rule is not None:
-            bounds = replace(bounds, cluster=replace(bounds.cluster, breaks=rule.id))
-    if options.timeouts is not None and bounds.cluster.kind is not Kind.HEARTBEAT:
-        raise MisuseError("only heartbeats have timers: give --kind heartbeat, or no --timeouts")
-    given = {
-        name: getattr(options, name)
-        for name in ("ballots", "crashes", "timeouts")
-        if getattr(options, name) is not None
-    }
-    return replace(
-        bounds, **given, hints=bounds.hints and not options.no_hints, every_step=options.every_step
-    )
+    bounds = _named_bounds(options, rule)
+    cluster = replace(bounds.cluster, **_given(options, "phase1", "phase2"))
+    given = _given(options, "ballots", "crashes", "timeouts", "hints")
+    if cluster.kind is not Kind.HEARTBEAT and (options.timeouts or options.slow_disks):
+        raise MisuseError("only heartbeats have timers: give --kind heartbeat, or none of them")
+    slow_disks, every_step = options.slow_disks, options.every_step
+    return replace(bounds, cluster=cluster, slow_disks=slow_disks, every_step=every_step, **given)
+
+
+def _named_bounds(options: argparse.Namespace, rule: Rule | None) -> Bounds:
+    """The bounds of a rule, or those of the cluster that is described."""
+    named = rule if options.like is None else rule_of(options.like)
+    if named is not None and not _given(options, *CLUSTER_OPTIONS):
+        return bounds_of(named, broken=rule is not None)
+    bounds = _bounds_of_cluster(options)
+    if rule is None:
+        return bounds
+    return replace(bounds, cluster=replace(bounds.cluster, breaks=rule.id))
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that were given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
 def _bounds_of_cluster(options: argparse.Namespace) -> Bounds:
@@ -134,7 +160,7 @@ def _only(rule: Rule | None) -> str | None:
 
 def _verdict(result: Result, rule: Rule | None) -> int:
     """A search claims that nothing breaks; without a rule, that something does."""
-    if result.counterexample is not None:
+    if result.violation is not None:
         return FAILED if rule is None else OK
     if not result.exhausted:
         return UNKNOWN
@@ -143,11 +169,10 @@ def _verdict(result: Result, rule: Rule | None) -> int:
 
 def _error(result: Result, rule: Rule | None) -> dict[str, str]:
     """Why the claim does not hold, or nobody knows."""
-    wrong = result.counterexample
-    if wrong is not None:
+    if result.violation is not None:
         if rule is not None:
             return {}
-        return {"error": f"{wrong.violation.invariant} is broken: {wrong.violation.sentence}"}
+        return {"error": f"{result.violation.invariant} is broken: {result.violation.sentence}"}
     if not result.exhausted:
         return {"error": f"not exhausted: {result.stopped}. This proves nothing"}
     if rule is not None:
@@ -175,16 +200,21 @@ def _count(options: argparse.Namespace, out: Console, rule: Rule | None) -> Answ
 def _spec_bounds(options: argparse.Namespace) -> Bounds:
     if options.kind not in (None, "roles") or options.nodes is not None:
         raise MisuseError("in the specification roles stand apart: give --acceptors, not --nodes")
-    if options.timeouts is not None or options.proposers is not None:
+    if options.timeouts is not None or options.proposers is not None or options.like is not None:
         raise MisuseError("in the specification each ballot has one proposer, and no timers")
+    if options.checkpoint is not None or options.resume is not None or options.depth_first:
+        raise MisuseError("a count is made breadth-first, and at one go")
     if options.save or options.svg or options.mermaid:
         raise MisuseError("a count has no run to show: leave out --save, --svg and --mermaid")
-    return separate_roles(
+    bounds = separate_roles(
         options.acceptors or 3,
         options.values or 2,
         options.ballots or 2,
+        hints=bool(options.hints),
         crashes=options.crashes or 0,
     )
+    cluster = replace(bounds.cluster, **_given(options, "phase1", "phase2"))
+    return replace(bounds, cluster=cluster, every_step=options.every_step)
 
 
 def _compare_counts(options: argparse.Namespace, out: Console, rule: Rule) -> Answer:

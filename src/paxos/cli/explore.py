@@ -36,11 +36,17 @@ def _add_cluster(command: argparse.ArgumentParser) -> None:
     add_count(group, "--acceptors", 1, "how many, where roles stand apart (default: 3)")
     add_count(group, "--proposers", 1, "how many propose (default: 2; with roles, one a ballot)")
     add_count(group, "--values", 1, "different values (default: 2)")
-    group.add_argument(
+    add_count(group, "--phase1", 1, "how many promises make a quorum (default: more than half)")
+    add_count(group, "--phase2", 1, "how many votes make a quorum (default: more than half)")
+    claims = group.add_mutually_exclusive_group()
+    claims.add_argument(
         "--break",
         dest="breaks",
         metavar="RULE",
         help="without this rule, within its own bounds unless others are given",
+    )
+    claims.add_argument(
+        "--like", metavar="RULE", help="within the bounds of this rule, but nothing is broken"
     )
     group.add_argument(
         "--spec", choices=["lamport"], help="count the states of Lamport's specification instead"
@@ -53,7 +59,12 @@ def _add_bounds(command: argparse.ArgumentParser) -> None:
     add_count(group, "--crashes", 0, "kills and power cuts, anywhere (default: 0)")
     add_count(group, "--timeouts", 0, "timers that fire, with heartbeat (default: 2)")
     group.add_argument(
-        "--no-hints", action="store_true", help="deliver no nacks and no decisions: fewer states"
+        "--slow-disks", action="store_true", help="a persist may be overdue, with heartbeat"
+    )
+    group.add_argument(
+        "--hints",
+        action=argparse.BooleanOptionalAction,
+        help="whether nacks and decisions are delivered: without, there are fewer states",
     )
 
 
@@ -63,9 +74,14 @@ def _add_search(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--every-step", action="store_true", help="see states, too, that nobody can notice"
     )
+    add_count(group, "--workers", 1, "processes, breadth-first (default: all cores)")
     group.add_argument("--memory", type=seconds, metavar="GIB", help="end at that much memory")
     add_count(group, "--max-states", 1, "end after that many")
     group.add_argument("--seconds", type=seconds, metavar="S", help="end after that long")
+    group.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="write down there how far it is"
+    )
+    group.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint")
 
 
 def _add_outcome(command: argparse.ArgumentParser) -> None:

@@ -25,6 +25,9 @@ class Found:
 
     result: Result
     seconds: float
+    rate: float
+    """States a second."""
+
     rule: Rule | None
     """Which rule was left out."""
 
@@ -62,12 +65,12 @@ class Found:
 def show(found: Found, out: Console) -> None:
     """Print it all."""
     result = found.result
-    progress, seconds = result.progress, found.seconds
-    rate = progress.states / max(seconds, 0.001)
+    progress = result.progress
     out.print(
         f"{progress.states:,} states ({progress.quiet:,} quiet), depth {progress.depth}, "
-        f"{progress.transitions:,} transitions, in {seconds:.1f} s: {rate:,.0f} states a second"
+        f"{progress.transitions:,} transitions"
     )
+    out.print(f"in {found.seconds:.1f} s: {found.rate:,.0f} states a second")
     out.print(
         f"{result.local_states:,} local states, {result.messages:,} messages and facts, "
         f"{result.steps:,} steps of the library"
@@ -80,8 +83,9 @@ def show(found: Found, out: Console) -> None:
 
 
 def _end(result: Result) -> str:
-    if result.counterexample is not None:
-        return f"broken: {result.counterexample.violation.invariant}"
+    if result.violation is not None:
+        way = "" if result.counterexample else "; the search for the way to it was stopped"
+        return f"broken: {result.violation.invariant}: {result.violation.sentence}{way}"
     if result.stopped is not None:
         return f"NOT exhausted: {result.stopped}"
     return "exhausted: every state within these bounds was seen"
@@ -92,7 +96,7 @@ def _properties(result: Result) -> Iterator[Text]:
     for each in result.always:
         if each.id != DECIDES:
             yield _line(verdict(result, each), each.id, each.sentence)
-    if result.counterexample is None:
+    if result.violation is None:
         yield Text("sometimes", "bold")
         for some in looked_at(result):
             yield _line("reached" if some.reached else "never", some.id, some.sentence)
@@ -137,29 +141,32 @@ def as_json(found: Found) -> dict[str, Any]:
     progress = result.progress
     return {
         "exhausted": result.exhausted,
-        "why_not": result.stopped,
+        "stopped": result.stopped,
         "states": progress.states,
         "transitions": progress.transitions,
         "depth": progress.depth,
         "quiet": progress.quiet,
         "local_states": result.local_states,
         "messages": result.messages,
-        "library_steps": result.steps,
+        "steps_computed": result.steps,
+        "bytes": progress.bytes,
         "seconds": round(found.seconds, 3),
+        "rate": round(found.rate),
         "always": [_always(result, each) for each in result.always if each.id != DECIDES],
         "sometimes": looked_at(result),
         "when_quiet": [_always(result, each) for each in result.always if each.id == DECIDES],
-        "violated": None if wrong is None else wrong.violation.invariant,
-        "sentence": None if wrong is None else wrong.violation.sentence,
+        "violated": None if result.violation is None else result.violation.invariant,
+        "sentence": None if result.violation is None else result.violation.sentence,
         "steps": None if wrong is None else wrong.steps,
         "scenario": None if found.played is None else found.played.text,
     }
 
 
-def _always(result: Result, always: Always) -> dict[str, str]:
+def _always(result: Result, always: Always) -> dict[str, str | bool]:
     return {
         "id": always.id,
         "sentence": always.sentence,
+        "holds": always.holds,
         "verdict": verdict(result, always).lower(),
     }
 
@@ -182,7 +189,7 @@ def specification_as_json(counted: Specification, seconds: float) -> dict[str, A
         "distinct": counted.distinct,
         "depth": counted.depth,
         "exhausted": counted.exhausted,
-        "why_not": counted.stopped,
+        "stopped": counted.stopped,
         "states": counted.states,
         "seconds": round(seconds, 3),
     }

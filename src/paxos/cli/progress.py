@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -24,14 +22,10 @@ SHARE_OF_MEMORY = 0.8
 """Of all that the machine has: more, and it would begin to swap."""
 
 
-def memory_used() -> int:
-    """The most memory that this process has had so far (bytes)."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024  # Linux counts in KiB
-
-
-def memory_there() -> int:
-    """How much of this machine's memory an exploration may take (bytes)."""
+def memory_there() -> int | None:
+    """How much of this machine's memory an exploration may take (bytes); None if nobody can say."""
+    if not hasattr(os, "sysconf"):
+        return None
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return int(SHARE_OF_MEMORY * pages * page)
 
@@ -42,16 +36,17 @@ class Limits:
 
     seconds: float | None = None
     states: int | None = None
-    memory: int = field(default_factory=memory_there)
-    """Bytes."""
+    memory: int | None = field(default_factory=memory_there)
+    """Bytes, of all processes together."""
 
-    def reached_by(self, states: int, seconds: float, memory: int) -> str | None:
+    def reached_by(self, progress: Progress, seconds: float) -> str | None:
         """Which limit is reached, or None."""
+        states, memory = progress.states, progress.bytes
         if self.states is not None and states >= self.states:
             return f"{states:,} states were seen, and {self.states:,} were asked for"
         if self.seconds is not None and seconds >= self.seconds:
             return f"{self.seconds:g} seconds were over"
-        if memory >= self.memory:
+        if self.memory is not None and memory >= self.memory:
             return f"{memory / GIB:.1f} GiB of memory were in use, and that is the limit"
         return None
 
@@ -64,38 +59,43 @@ class Watcher:
         out: Console,
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
-        memory: Callable[[], int] = memory_used,
     ) -> None:
         self._out = out
         self._limits = limits
         self._clock = clock
-        self._memory = memory
         self._began = self._shown = clock()
         self._progress = Progress()
+        self._before: int | None = None
 
     @property
     def seconds(self) -> float:
         """Since the beginning."""
         return self._clock() - self._began
 
+    def rate(self, states: int) -> float:
+        """How many of these states were seen in a second."""
+        return (states - (self._before or 0)) / max(self.seconds, 0.001)
+
     def __call__(self, progress: Progress) -> str | None:
         """Take notice; say why to stop, or None."""
         self._progress = progress
+        if self._before is None:
+            self._before = progress.states  # many, if it goes on from a checkpoint
         if not self._out.is_terminal and self._clock() - self._shown >= SECONDS_A_LINE:
             self._shown = self._clock()
             self._out.print("  ".join(f"{name} {value}" for name, value in self.facts().items()))
-        return self._limits.reached_by(progress.states, self.seconds, self._memory())
+        return self._limits.reached_by(progress, self.seconds)
 
     def facts(self) -> dict[str, str]:
         """How far it is, in words and figures."""
-        progress, seconds = self._progress, self.seconds
+        progress = self._progress
         return {
             "states": f"{progress.states:,}",
-            "a second": f"{progress.states / max(seconds, 0.001):,.0f}",
+            "a second": f"{self.rate(progress.states):,.0f}",
             "frontier": f"{progress.frontier:,}",
             "depth": f"{progress.depth}",
-            "memory": f"{self._memory() / GIB:.2f} GiB",
-            "time": f"{seconds:,.0f} s",
+            "memory": f"{progress.bytes / GIB:.2f} GiB",
+            "time": f"{self.seconds:,.0f} s",
         }
 
     @contextmanager

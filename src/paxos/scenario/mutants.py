@@ -42,7 +42,6 @@ from paxos.scenario.mutants_of_progress import (
     LeadsWithoutFollowers,
     LosesPatience,
     MindsNoHangingDisk,
-    NeverBacksOffLonger,
     PromisesLatePrepares,
 )
 from paxos.scenario.mutants_of_roles import (
@@ -140,8 +139,7 @@ MUTANTS: dict[str, Breakage] = {
     "asks-before-a-ballot": _of(AsksNobody),
     "leave-for-both-phases": _of(AsksForPromisesOnly),
     "gives-others-a-chance": _of(GivesNoChance),
-    "backs-off-longer": _of(NeverBacksOffLonger),
-    "backs-off-differently": _of(BacksOffAlike),
+    "backs-off": _of(BacksOffAlike, AsksNobody),
     "challenge-ends": _of(ChallengesForever),
     "patience-grows": _of(LosesPatience),
     "leader-needs-followers": _of(LeadsWithoutFollowers),

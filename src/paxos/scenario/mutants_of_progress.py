@@ -24,17 +24,10 @@ from paxos.scenario.breakage import altered
 
 
 class BacksOffAlike(Timing):
-    """Holds back as long as every other node does."""
+    """Holds back as long as everybody else does, however often it has failed."""
 
     def delay(self, node_id: str, attempt: int) -> float:
-        return super().delay("", attempt)
-
-
-class NeverBacksOffLonger(Timing):
-    """Holds back as long after the tenth failure as after the first."""
-
-    def delay(self, node_id: str, attempt: int) -> float:
-        return super().delay(node_id, min(attempt, 1))
+        return super().delay("", min(attempt, 1))
 
 
 class LeadsWithoutFollowers(Heartbeats):

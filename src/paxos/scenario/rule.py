@@ -32,11 +32,13 @@ Outcome: TypeAlias = Literal[
     "agreement",
     "one-value-an-id",
     "learns-what-is-chosen",
-    "promise-tells-all",
+    "no-conflict",
     "progress",
+    "steady-leader",
     "nothing",
 ]
-"""What goes wrong without a rule: an invariant (by its ID), that nothing is decided, or nothing."""
+"""What goes wrong without a rule: an invariant (by its ID); "progress": somebody never learns a
+decision; "steady-leader": a leader that could get things chosen loses its place; or nothing."""
 
 
 @dataclass(frozen=True)

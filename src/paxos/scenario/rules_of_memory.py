@@ -96,7 +96,7 @@ RULES_OF_CRASHES: tuple[Rule, ...] = (
         "An acceptor voted for 1.P=p and has promised 1.R since. It restarts, and takes the one "
         "number that it kept for both. Now p seems to be of 1.R, and wins against 1.Q=q, which is "
         "chosen.",
-        "agreement",
+        "no-conflict",
         FoundBy.EXPLORER,
         "tests/core/test_known_mistakes.py::test_promised_and_accepted_are_two_facts",
         Lesson(
@@ -111,14 +111,10 @@ RULES_OF_CRASHES: tuple[Rule, ...] = (
             "Promised means: nothing below. Accepted means: this, in that ballot. The first may "
             "well be above the second.",
         ),
-        ExploreBounds(
-            proposals=(("P", "p"), ("Q", "q"), ("R", "r")),
-            ballots=3,
-            number=1,
-            proposers=("P", "Q", "R"),
-            crashes=1,
-        ),
+        ONE_CRASH,
         ("M7",),
+        note="The explorer finds it where such a vote meets a real one of the same ID, and a node "
+        "stops. With a fourth ballot, as in the scenario, a second value is chosen.",
     ),
     Rule(
         "vote-on-disk-promises",

@@ -6,7 +6,7 @@ leaves open how there comes to be one; `paxos.heartbeat` says how we do it.
 
 from __future__ import annotations
 
-from paxos.scenario.rule import FoundBy, Lesson, Rule
+from paxos.scenario.rule import ExploreBounds, FoundBy, Lesson, Rule
 
 RULES_OF_BALLOTS: tuple[Rule, ...] = (
     Rule(
@@ -77,7 +77,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
         "A's first ballot is refused by B and C. A begins a second one above it. Then the network "
         "repeats the old refusals, and A gives up, though B and C would promise.",
         "progress",
-        FoundBy.TEST,
+        FoundBy.EXPLORER,
         "tests/core/test_node.py::test_a_refusal_of_an_older_ballot_is_news_and_no_more",
         Lesson(
             "A has begun 3.A. A nack of 1.A comes, with the reason that 2.B was promised. What "
@@ -90,6 +90,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
             1,
             "A nack is a hint about one ballot. It tells at most which IDs there are.",
         ),
+        bounds=ExploreBounds(ballots=3, hints=True),
         note="Nodes with heartbeats try again after a while, so there it costs time only.",
     ),
     Rule(
@@ -143,8 +144,8 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "Ours; Raft's pre-vote (Ongaro, dissertation, 9.6) is the same thought",
         "C hears nobody, but is heard. Each time it begins a ballot, the leader that A and B work "
         "with is refused and loses its place.",
-        "progress",
-        FoundBy.TEST,
+        "steady-leader",
+        FoundBy.SIMULATOR,
         "tests/core/test_heartbeat_partitions.py"
         "::test_a_node_that_hears_nobody_does_not_disturb_the_leader",
         Lesson(
@@ -164,9 +165,11 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "leave-for-both-phases",
         "A node begins a ballot only with leave of a quorum of each phase.",
         "Ours: with fewer it could not get anything chosen",
-        "One promise is a quorum, three votes are another. C is cut off, gives itself leave, and "
-        "leads alone, with ever higher IDs.",
-        "progress",
+        "One promise is a quorum, three votes are another, and A cannot reach B. A gives itself "
+        "leave and leads, but B does not hear it, so it could not get anything chosen. It loses "
+        "its place to B, which does not fare better. C, which reaches everybody, never gets its "
+        "turn.",
+        "steady-leader",
         FoundBy.TEST,
         "tests/core/test_heartbeat_partitions.py"
         "::test_flexible_quorums_that_ask_more_of_phase_2_decide_within_3_windows",
@@ -187,7 +190,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "Who promises another's ballot holds its own back for a while.",
         "PMS 2.4: two proposers can keep each other from succeeding for ever",
         "A and B begin ballots, one above the other, and neither waits for the other's to end.",
-        "progress",
+        "nothing",
         FoundBy.TEST,
         "tests/core/test_heartbeat.py::test_a_node_gives_whoever_begins_a_ballot_a_window_and_a_bit",
         Lesson(
@@ -201,57 +204,47 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
             "A higher ballot at this moment would make A's proposal useless, and A would answer "
             "in kind.",
         ),
+        note="It survives both worlds: who asks first and backs off is done about as soon without "
+        "it. It spares ballots that would be given up.",
+        has_scenario=False,
     ),
     Rule(
-        "backs-off-longer",
-        "After each failed ballot, a node holds back longer.",
-        "PMS 2.4; Fischer, Lynch, Paterson (1985): no fixed wait is enough",
-        "Messages take longer than the back-off. Each ballot is overtaken by the next one before "
-        "it is done.",
-        "progress",
-        FoundBy.TEST,
-        "tests/core/test_heartbeat_timing.py"
-        "::test_delays_double_in_the_middle_until_they_are_long_enough",
-        Lesson(
-            "Two proposers overtake each other again and again. Is Paxos wrong?",
-            (
-                "Yes: it should end.",
-                "No: nothing wrong is chosen. They have to wait, each time longer.",
-                "Only if it lasts for ever.",
-            ),
-            1,
-            "No algorithm can be sure to end if messages may take any time. Longer and longer "
-            "waits end the duel as soon as the network is quick enough for one of them.",
-        ),
-        misconceptions=("M15",),
-    ),
-    Rule(
-        "backs-off-differently",
-        "Two nodes do not hold back for the same time.",
-        "Ours; Raft, 5.2, draws election time-outs at random",
-        "A and B fail at the same instant, wait for the same time, and fail at the same instant "
-        "again.",
+        "backs-off",
+        "After each failed ballot a node holds back: longer than the last time, and not as long "
+        "as the others.",
+        "PMS 2.4: two proposers can keep each other from succeeding for ever; Fischer, Lynch and "
+        "Paterson (1985): no fixed wait is enough",
+        "A and B hold back for the same short time after each failure. Messages take longer, so "
+        "each ballot is overtaken by the other's before it is done; and then it is the other's "
+        "turn.",
         "progress",
         FoundBy.TEST,
         "tests/core/test_heartbeat_timing.py::test_delays_differ_between_nodes",
         Lesson(
-            "All nodes wait for exactly a second after a failed ballot. What is wrong?",
+            "Two proposers overtake each other again and again. Is Paxos wrong?",
             (
-                "A second is too long.",
-                "They will meet again, a second later.",
-                "Nothing: the higher ID wins.",
+                "Yes: it should end.",
+                "No: nothing wrong is chosen. They have to wait, each time longer, and not alike.",
+                "Only if it lasts for ever.",
             ),
             1,
-            "Somebody has to go first. Chance, or the name of the node, decides who.",
+            "No algorithm can be sure to end if messages may take any time. Waits that grow and "
+            "differ end the duel as soon as the network is quick enough for one of them.",
         ),
+        misconceptions=("M15",),
+        note="Alone, it is not missed: who asks before a ballot is seldom in a duel, and of two "
+        "ballots begun at once the higher ID wins. So this mutant asks nobody, either; then over "
+        "links that take half a window duels last for ever. The worlds heal to quicker links.",
     ),
     Rule(
         "challenge-ends",
         "A ballot that no quorum promises in time is ended, and another one begun later.",
         "Ours; PMS 2.4: a time-out",
-        "A's Prepare comes too late for B and C, which ignore it. A waits for promises for ever.",
+        "B has promised a ballot of E, which is gone with D. It refuses A's, while C promises it. "
+        "So A has neither a quorum nor a refusal by so many that none is left, and waits for D "
+        "and E.",
         "progress",
-        FoundBy.TEST,
+        FoundBy.SIMULATOR,
         "tests/core/test_heartbeat.py::test_a_challenge_ends_if_no_quorum_promises_within_a_window",
         Lesson(
             "No promise has come for a while. What does A know?",
@@ -333,10 +326,10 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "follows-whom-it-would-accept",
         "A node follows a leader only if it would accept what that leader proposes.",
         "Ours: a follower that has promised more is none",
-        "A and B have promised a ballot of C, which is gone. They follow D, whose ballot is "
-        "lower, and refuse what it proposes.",
+        "A leads with 1.A. B has promised 1.C, and C is gone. B follows A, and refuses what A "
+        "proposes. A is followed by two of three, and gets one vote.",
         "progress",
-        FoundBy.TEST,
+        FoundBy.SIMULATOR,
         "tests/core/test_heartbeat.py::test_a_leader_below_what_was_promised_is_not_followed",
         Lesson(
             "A node has promised 5.C, and hears a heartbeat of a leader with 3.A. What does it "
@@ -356,7 +349,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "Ours; openraft issue 2080 shows what it is for",
         "C's disk hung while C was to prepare. A leads meanwhile. C's disk is freed, its old "
         "Prepare leaves, everybody promises it, and A is unseated by a ballot that nobody wants.",
-        "progress",
+        "steady-leader",
         FoundBy.TEST,
         "tests/core/test_heartbeat_progress.py"
         "::test_a_disk_that_hung_during_a_challenge_unseats_no_leader_once_it_is_free",
@@ -376,8 +369,8 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "late-answer-proves-less",
         "An answer counts for one window from the beginning of its round, however late it comes.",
         "Ours: what is heard late says how things were",
-        "The answers to A's last rounds are held up by the network, and come one after the other. "
-        "A counts each as new, and believes itself followed long after everybody has left.",
+        "B and C hear A and follow it, and A hears them no more. But their answers to earlier "
+        "rounds still come, one by one. A counts each as new, and leads on.",
         "progress",
         FoundBy.TEST,
         "tests/core/test_heartbeat.py::test_an_answer_come_late_proves_no_more_than_one_in_time",

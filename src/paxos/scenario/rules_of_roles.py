@@ -169,7 +169,7 @@ RULES_OF_ACCEPTORS: tuple[Rule, ...] = (
         "A and B have voted for different values, and neither will ever vote for another one. C "
         "has crashed. No value can get a majority any more, whoever tries.",
         "progress",
-        FoundBy.SIMULATOR,
+        FoundBy.EXPLORER,
         "tests/core/test_paper.py::test_an_acceptor_may_accept_more_than_one_proposal",
         Lesson(
             "May an acceptor that has voted for x vote for y later?",
@@ -183,7 +183,8 @@ RULES_OF_ACCEPTORS: tuple[Rule, ...] = (
             "end. A higher ballot may change them, because its proposer has asked a quorum what "
             "could have been chosen before.",
         ),
-        misconceptions=("M3",),
+        ONE_BALLOT_EACH,
+        ("M3",),
     ),
 )
 

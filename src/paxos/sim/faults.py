@@ -43,6 +43,9 @@ class Fault(enum.Enum):
 
 ALL_FAULTS = tuple(Fault)
 
+ROUGH = (Fault.LATE, Fault.REORDER, Fault.LOSS)
+"""Those without which most runs would be over with the first ballot."""
+
 CUTS = (Fault.ONE_WAY, Fault.LINK, Fault.PARTITION, Fault.PARTIAL, Fault.BRIDGE)
 """Those that cut links."""
 

@@ -29,6 +29,8 @@ class Network:
         conditions, rng, word = self.conditions, self._rng, type(left.envelope.message)
         link = (left.envelope.sender.node_id, left.envelope.recipient)
         loss, late = conditions.loss.get(word, 0.0), conditions.late.get(word, 0.0)
+        if conditions.bad_links:
+            loss = max(loss, conditions.bad_links.get(link, 0.0))
         copies = 1
         if conditions.repeats and rng.random() < conditions.repeats:
             copies = 2
@@ -44,7 +46,7 @@ class Network:
     def _arrival(self, link: Link, now: float, late: float) -> float:
         conditions, rng = self.conditions, self._rng
         low, high = conditions.latency
-        at = now + low + (high - low) * rng.random()
+        at = now + low * (high / low) ** rng.random()
         latest = self._latest.get(link, 0.0)
         if conditions.in_order:
             at = max(at, latest)

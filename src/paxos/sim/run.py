@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from paxos.events import BallotLost, LeaderChanged, ValueChosen
 from paxos.messages import NOTHING_CHOSEN, Envelope, Message
-from paxos.node import Node
+from paxos.node import Node, Phase
 from paxos.scenario.breakage import AnyNode
 from paxos.scenario.cluster import Kind
 from paxos.scenario.commands import (
@@ -332,8 +332,15 @@ class Run:
         node_id = demand.node
         if self._waits(node_id, self._demand, demand):
             return
+        process, node = self._processes[node_id], self.node(node_id)
+        if (
+            self.plan.impatient
+            and isinstance(node, Node)
+            and node.proposer.phase is not Phase.IDLE
+        ):
+            self._crash(node_id, Fault.KILL, Ending.KILL_WRITTEN)
+            self._restart(node_id)
         self.propose(node_id, demand.value)
-        process = self._processes[node_id]
         if self.plan.cluster.kind is Kind.NODE and not process.resends:
             process.resends = True
             self._put(round(self.now + self.plan.patience, 6), self._resend, node_id)

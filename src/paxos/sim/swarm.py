@@ -35,7 +35,7 @@ from paxos.messages import (
 )
 from paxos.scenario.cluster import Cluster, Kind
 from paxos.scenario.commands import Ending
-from paxos.sim.faults import ALL_FAULTS, CRASHES, CUTS, FAILURES, Fault
+from paxos.sim.faults import ALL_FAULTS, CRASHES, CUTS, FAILURES, ROUGH, Fault
 
 MOST_NODES = 15
 """Larger clusters show nothing new, and take long."""
@@ -88,6 +88,9 @@ class Conditions:
 
     loss: Mapping[type[Any], float] = field(default_factory=dict[type[Any], float])
     """The share of each kind of messages that is lost."""
+
+    bad_links: Mapping[Link, float] = field(default_factory=dict[Link, float])
+    """The share of messages that is lost on some links, beside that."""
 
     late: Mapping[type[Any], float] = field(default_factory=dict[type[Any], float])
     """The share of each kind of messages that is held up."""
@@ -161,6 +164,10 @@ class Plan:
     patience: float
     """Seconds after which an application tells a node without timers to send again."""
 
+    impatient: bool
+    """Whether an application that asks again restarts a node without timers first, and so ends the
+    ballot that is under way."""
+
     lasts: float
     """Seconds after which the faults end."""
 
@@ -179,7 +186,7 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
     cluster = _draw_cluster(dice(seed, "cluster"), seed, wish)
     rng = dice(seed, "faults")
     faults = _draw_kinds(rng, wish.faults)
-    conditions = _draw_conditions(rng, faults)
+    conditions = _draw_conditions(rng, faults, cluster.node_ids)
     lasts = _instant(cluster.timing.window * rng.choice((1, 2, 4, 8)) * rng.uniform(0.5, 1.5))
     strikes = _draw_strikes(rng, cluster, faults, lasts)
     rotten = [strike.node for strike in strikes if strike.fault is Fault.ROT]
@@ -194,6 +201,7 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
         strikes=strikes,
         demands=demands,
         patience=_instant(cluster.timing.window * rng.uniform(0.1, 1.0)),
+        impatient=Fault.KILL in faults and rng.random() < 0.7,
         lasts=lasts,
         healed=healed,
         unwell=_draw_unwell(rng, cluster, healed, rotten),
@@ -230,12 +238,19 @@ def _draw_cluster(rng: random.Random, seed: int, wish: Wish) -> Cluster:
 
 def _draw_kinds(rng: random.Random, faults: Sequence[Fault]) -> tuple[Fault, ...]:
     """Each in or out by itself; runs differ in how many are in."""
-    share = rng.choice((0.0, 0.1, 0.25, 0.5, 0.75)) if faults else 0.0
-    return tuple(fault for fault in faults if rng.random() < share)
+    share = rng.choice((0.05, 0.2, 0.4, 0.6))
+    roughness = rng.choice((0.2, 0.8))
+    return tuple(
+        fault for fault in faults if rng.random() < (roughness if fault in ROUGH else share)
+    )
 
 
-def _draw_conditions(rng: random.Random, faults: Sequence[Fault]) -> Conditions:
+def _draw_conditions(
+    rng: random.Random, faults: Sequence[Fault], nodes: Sequence[str]
+) -> Conditions:
     slowest = rng.choice((0.005, 0.02, 0.1))
+    if Fault.REORDER in faults:
+        slowest = rng.choice((0.03, 0.1, 0.3, 1.0))
     sync = (0.1, 0.25) if Fault.SLOW in faults else (0.001, rng.choice((0.002, 0.01, 0.03)))
     window = Timing().window
     return Conditions(
@@ -244,16 +259,25 @@ def _draw_conditions(rng: random.Random, faults: Sequence[Fault]) -> Conditions:
         in_order=Fault.REORDER not in faults,
         repeats=rng.choice((0.05, 0.2, 0.5)) if Fault.REPEAT in faults else 0.0,
         loss=_draw_shares(rng) if Fault.LOSS in faults else {},
+        bad_links=_draw_bad_links(rng, nodes) if Fault.LOSS in faults else {},
         late=_draw_shares(rng) if Fault.LATE in faults else {},
         held_up=(0.5 * window, window * rng.choice((1, 4, 10))),
     )
 
 
 def _draw_shares(rng: random.Random) -> dict[type[Any], float]:
-    """A share of all messages, or a larger one of some kinds alone."""
-    if rng.random() < 0.5:
-        return dict.fromkeys(WORDS, rng.choice((0.02, 0.1, 0.3)))
-    return {word: rng.choice((0.2, 0.5, 0.9)) for word in WORDS if rng.random() < 0.3}
+    """A share of all messages, or a large one of some kinds alone."""
+    if rng.random() < 0.3:
+        return dict.fromkeys(WORDS, rng.choice((0.02, 0.1, 0.3, 0.5)))
+    share = rng.choice((0.2, 0.4))
+    return {word: rng.choice((0.5, 0.8, 0.95)) for word in WORDS if rng.random() < share}
+
+
+def _draw_bad_links(rng: random.Random, nodes: Sequence[str]) -> dict[Link, float]:
+    share = rng.choice((0.0, 0.2, 0.4))
+    return {
+        link: rng.choice((0.3, 0.7, 1.0)) for link in permutations(nodes, 2) if rng.random() < share
+    }
 
 
 def _draw_strikes(
@@ -366,14 +390,20 @@ def _draw_unwell(
 def _draw_demands(rng: random.Random, cluster: Cluster, lasts: float) -> tuple[Demand, ...]:
     """Who is asked for what, and when. Without heartbeats it takes asking again and again."""
     values = VALUES[: rng.randint(1, len(VALUES))]
-    again = rng.randint(1, 3) if cluster.kind is Kind.HEARTBEAT else rng.randint(2, 12)
     nodes = rng.sample(cluster.node_ids, rng.randint(1, len(cluster.node_ids)))
-    until = lasts * rng.choice((0.1, 0.5, 1.0))
-    return tuple(
-        Demand(_instant(rng.uniform(0.0, until)), node, rng.choice(values))
-        for node in nodes
-        for _ in range(again)
-    )
+    if cluster.kind is Kind.HEARTBEAT:
+        waves, width = rng.randint(1, 3), 0.1
+    else:
+        waves, width = rng.randint(3, 12), rng.choice((0.01, 0.1))
+    demands: list[Demand] = []
+    for _ in range(waves):
+        begin = rng.uniform(0.0, lasts)
+        some = rng.sample(nodes, rng.randint(1, len(nodes)))
+        demands += [
+            Demand(_instant(begin + rng.uniform(0.0, width)), node, rng.choice(values))
+            for node in some
+        ]
+    return tuple(demands)
 
 
 def _instant(seconds: float) -> float:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
+from paxos.errors import MisuseError
 from paxos.scenario.cluster import Kind
 from paxos.scenario.invariants import INVARIANTS
+from paxos.verify.checkpoint import Keeper, resume
 from paxos.verify.counterexample import Counterexample, counterexample
 from paxos.verify.model import SOMETIMES, Bounds, Model
+from paxos.verify.parallel import run_shared
 from paxos.verify.quiet import ALWAYS, DECIDES, undecided
 from paxos.verify.search import Progress, Search, Watch
 from paxos.verify.table import Table
@@ -51,17 +55,24 @@ class Result:
 
     always: tuple[Always, ...]
     sometimes: tuple[Sometimes, ...]
+    violation: Violation | None
+    """What is wrong, or None."""
+
     counterexample: Counterexample | None
+    """The way to it. If there is none, the search for it was stopped."""
 
     @property
     def exhausted(self) -> bool:
         """Whether every state within the bounds was seen. Nothing less is a proof."""
-        return self.stopped is None and self.counterexample is None
+        return self.stopped is None and self.violation is None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to search. What is found does not depend on it, but for the order."""
+    """How to search. What is found does not depend on it, but for the order.
+
+    Raises `MisuseError` for less than one worker, and for a checkpoint of a depth-first search.
+    """
 
     only: str | None = None
     """The one invariant to look at. A mutant breaks others on the way to it."""
@@ -69,17 +80,67 @@ class Plan:
     depth_first: bool = False
     watch: Watch = field(default=lambda _: None)
 
+    workers: int = 1
+    """How many processes may search breadth-first, once the search has become large."""
+
+    checkpoint: Path | None = None
+    """Where to write down how far it is: when it stops, when it is interrupted, and whenever the
+    states have doubled."""
+
+    resume: Path | None = None
+    """A checkpoint to go on from."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise MisuseError("a search takes one worker or more")
+        if self.depth_first and (self.checkpoint or self.resume):
+            raise MisuseError("a depth-first search keeps no checkpoint: search breadth-first")
+
 
 def explore(bounds: Bounds, plan: Plan | None = None) -> Result:
-    """See every state within the bounds, or the first that is wrong."""
+    """See every state within the bounds, or the first that is wrong.
+
+    Raises `FaultError` for a checkpoint that cannot be read, used or written, or if a worker is
+    killed, and `MisuseError` for a checkpoint of other bounds.
+    """
     plan = Plan() if plan is None else plan
+    search = _search(bounds, plan)
+    violation = _run(search, plan)
+    if violation is not None and search.broken is None:
+        # Several processes have found it, and none knows the way. So that it does not depend on
+        # their number, one tells it: a search of its own, which ends on the same level.
+        search = _search(bounds, plan)
+        search.run()
+    return _result(search, plan.only, violation)
+
+
+def _search(bounds: Bounds, plan: Plan) -> Search:
     table = Table(Model(bounds), plan.only)
-    search = Search(table, _quiet(table, plan.only), plan.watch)
+    return Search(table, _quiet(table, plan.only), plan.watch)
+
+
+def _run(search: Search, plan: Plan) -> Violation | None:
+    """Search as planned, and tell what is wrong."""
+    of = _named_bounds(search.table.model.bounds, plan)
+    if plan.resume is not None:
+        resume(plan.resume, of, search)
     if plan.depth_first:
         search.run_depth_first()
-    else:
-        search.run()
-    return result_of(search, plan.only)
+        return None if search.broken is None else search.broken.violation
+    if plan.checkpoint is None:
+        return run_shared(search, plan.workers)
+    with Keeper(plan.checkpoint, of) as keeper:
+        search.keep = keeper
+        return run_shared(search, plan.workers)
+
+
+def _named_bounds(bounds: Bounds, plan: Plan) -> dict[str, str]:
+    """What a checkpoint must agree on."""
+    named = {"only": repr(plan.only)}
+    for part in (bounds, bounds.cluster):
+        named |= {each.name: repr(getattr(part, each.name)) for each in fields(part)}
+    del named["cluster"]
+    return named
 
 
 def _quiet(table: Table, only: str | None) -> Callable[[int], Violation | None]:
@@ -88,10 +149,10 @@ def _quiet(table: Table, only: str | None) -> Callable[[int], Violation | None]:
     return lambda state: undecided(table, state)
 
 
-def result_of(search: Search, only: str | None) -> Result:
+def _result(search: Search, only: str | None, violation: Violation | None) -> Result:
     """What a search has found that has ended."""
     table, broken = search.table, search.broken
-    wrong = None if broken is None else broken.violation.invariant
+    wrong = None if violation is None else violation.invariant
     always = [(each.id, each.always) for each in INVARIANTS]
     always.append((NO_CONFLICT, "No node stops over damage, for there is none."))
     if table.model.bounds.cluster.kind is Kind.NODE:
@@ -100,11 +161,12 @@ def result_of(search: Search, only: str | None) -> Result:
     return Result(
         table.model.bounds,
         search.progress,
-        search.stopped,
+        search.stopped or (table.model.bounds.left_out if violation is None else None),
         table.local_states,
         table.messages,
         table.steps,
         tuple(Always(id, text, wrong != id) for id, text in always if only in (None, id)),
         tuple(Sometimes(id, text, id in table.reached) for id, text in sometimes.items()),
+        violation,
         None if broken is None else counterexample(search, broken),
     )

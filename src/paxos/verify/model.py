@@ -34,18 +34,22 @@ from paxos.node import DurableState, Node
 from paxos.scenario import abstract_time
 from paxos.scenario.abstract_time import NOW
 from paxos.scenario.breakage import AnyMachine, AnyNode
-from paxos.scenario.cluster import FIRST_INCARNATION, Cluster
+from paxos.scenario.cluster import FIRST_INCARNATION, Cluster, Kind
 from paxos.scenario.commands import Crash, Deliver, Ending, Persist, Propose, Restart, Timer
 from paxos.scenario.invariants import Fact, Learned
 
 AnyEnvelope: TypeAlias = Envelope[Any]
+
+MAX_COUNT = 63
+"""How many ballots, crashes or timeouts can be counted: a table has six bits for each."""
 
 
 @dataclass(frozen=True)
 class Bounds:
     """Which cluster, and how much may happen to it. Whatever is not bounded here is not bounded.
 
-    Raises `MisuseError` for a bound below 0, and for a proposal at a node that is not there.
+    Raises `MisuseError` for a bound that cannot be counted, and for a proposal at a node that is
+    not there.
     """
 
     cluster: Cluster
@@ -71,17 +75,31 @@ class Bounds:
     hints: bool = True
     """Whether refusals and decisions are ever delivered. A proposer that is refused, or a node that
     is told, only does less from then on, as if it heard nothing more: so what can be seen of the
-    others can be seen without hints, and there are far fewer states."""
+    others can be seen without hints, and there are far fewer states. But see `left_out`."""
 
     every_step: bool = False
     """Whether to see also the states between steps that nobody notices. Only the count differs."""
 
     def __post_init__(self) -> None:
-        if min(self.ballots, self.crashes, self.timeouts, self.number or 0) < 0:
-            raise MisuseError("a bound is 0 or more")
+        limits = (self.ballots, self.crashes, self.timeouts, self.number or 0)
+        if min(limits) < 0 or max(limits) > MAX_COUNT:
+            raise MisuseError(f"a bound is 0 to {MAX_COUNT}: nobody can explore more")
         for node_id, _ in self.proposals:
             if node_id not in self.cluster.node_ids:
                 raise MisuseError(f"{node_id} is none of {self.cluster.node_ids}")
+
+    @property
+    def left_out(self) -> str | None:
+        """What an exploration never sees, though it comes to its end; None if it is nothing.
+
+        Who is refused may begin its next ballot. So without hints all is seen only where there is
+        no next one: with `number` 1, or with two ballots in all, for a refusal that ends one of
+        them needs the other. Heartbeats react to hints in more ways than that.
+        """
+        may_begin_again = self.number != 1 and self.ballots > 2
+        if not self.hints and (may_begin_again or self.cluster.kind is Kind.HEARTBEAT):
+            return "without hints, nobody who is refused begins again"
+        return None
 
     @property
     def node_ids(self) -> tuple[str, ...]:
@@ -223,14 +241,14 @@ class Model:
                 return Effect(Down(disk), reached=() if writing is None else ("persist-lost",))
             case _:
                 effect = self._run(local, action, at_once=at_once)
-        if not self.bounds.hints:
+        if effect.sent and not self.bounds.hints:
             sent = tuple(each for each in effect.sent if not _is_hint(each.envelope.message))
             effect = effect._replace(sent=sent)
         number = self.bounds.number
         if number is not None and _ballot(effect.local).number > number:
             return None
-        begun = _ballot(effect.local) != _ballot(local)
-        return effect._replace(ballots=int(begun))
+        begun = effect.local is not local and _ballot(effect.local) != _ballot(local)
+        return effect._replace(ballots=1) if begun else effect
 
     def _run(self, local: Running, action: Action, *, at_once: bool) -> Effect:
         machine: AnyMachine = self._machine.restore(local.snapshot)
@@ -286,9 +304,12 @@ class Model:
             machine.persisted()
             leaving, local = local.leaving, _saved(local)
             sent += [Sending(envelope, local.disk) for envelope in leaving]
-        snapshot = self._normalised(machine.snapshot())
-        local = local._replace(snapshot=snapshot, leaving=_in_order(local.leaving))
+        snapshot = machine.snapshot()
         facts, reached, alarm = _told(snapshot.node, events, sent)
+        if local is not before or snapshot != before.snapshot:
+            local = local._replace(
+                snapshot=self._normalised(snapshot), leaving=in_order(local.leaving)
+            )
         return Effect(local, tuple(sent), facts, reached=reached, alarm=alarm)
 
     def _normalised(
@@ -301,11 +322,17 @@ class Model:
         """
         node = snapshot.node
         if isinstance(node, HeartbeatNode):
-            inner = self._ended(replace(node.node, incarnations=self._incarnations))
+            # What it wanted does matter after its last ballot: it may hand it on.
+            inner = self._acquainted(node.node)
             node = abstract_time.normalised(replace(node, node=inner))
         else:
-            node = self._ended(replace(node, incarnations=self._incarnations))
-        return snapshot._replace(node=node, now=NOW, waiting=_in_order(snapshot.waiting))
+            node = self._ended(self._acquainted(node))
+        return snapshot._replace(node=node, now=NOW, waiting=in_order(snapshot.waiting))
+
+    def _acquainted(self, node: Node[str]) -> Node[str]:
+        if node.incarnations == self._incarnations:
+            return node
+        return replace(node, incarnations=self._incarnations)
 
     def _ended(self, node: Node[str]) -> Node[str]:
         """After a node's last ballot has proposed, what it wanted and heard of is nothing."""
@@ -337,7 +364,8 @@ def _saved(local: Running) -> Running:
     return local._replace(disk=disk, writing=None, leaving=())
 
 
-def _in_order(envelopes: tuple[AnyEnvelope, ...]) -> tuple[AnyEnvelope, ...]:
+def in_order(envelopes: tuple[AnyEnvelope, ...]) -> tuple[AnyEnvelope, ...]:
+    """Messages that leave together, in the order in which a local state holds them."""
     return envelopes if len(envelopes) < 2 else tuple(sorted(envelopes, key=_kind_first))
 
 

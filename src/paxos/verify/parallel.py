@@ -30,7 +30,7 @@ from typing import NoReturn, Protocol, Self
 import msgspec
 
 from paxos.errors import FaultError
-from paxos.verify.memory import peak_bytes
+from paxos.verify.memory import peak_bytes, without_collection
 from paxos.verify.packing import packed, unpacked
 from paxos.verify.search import STATES_A_LOOK, Holdings, Progress, Search
 from paxos.verify.verdicts import Violation
@@ -85,7 +85,9 @@ class Report(msgspec.Struct, frozen=True):
     Packed lists follow: what it could not expand, then what it has found for each worker.
     """
 
-    width: int
+    learned: int
+    """What its table holds must be what all others hold."""
+
     levels: list[int]
     """How many states of its share there are on each level."""
 
@@ -104,6 +106,9 @@ class Report(msgspec.Struct, frozen=True):
     def waiting(self) -> int:
         """How many states of this level it has still to expand."""
         return self.levels[-2] - self.expanded
+
+
+NOTHING_DONE = Report(0, [0, 0], 0, 0, 0, 0, [])
 
 
 @dataclass
@@ -156,7 +161,7 @@ class Share:
         """How far it is."""
         search, progress = self.search, self.search.progress
         return Report(
-            search.table.width,
+            search.table.learned,
             [len(level) for level in search.levels],
             search.expanded,
             progress.transitions,
@@ -201,7 +206,7 @@ class Worker:
 
     process_id: int
     pipe: Channel
-    report: Report = Report(0, [0, 0], 0, 0, 0, 0, [])  # noqa: RUF009 - frozen
+    report: Report = NOTHING_DONE
     arriving: list[bytes] = field(default_factory=list)
     """What others have found for it."""
 
@@ -285,7 +290,7 @@ class Team:
             memory = peak_bytes() + sum(worker.report.bytes for worker in self._workers)
             search.look(waiting, memory, self.holdings)
             if search.stopped is None:
-                violation = self._round(STATES_A_LOOK, next_level=next_level)
+                violation = self._round(search.look_after, next_level=next_level)
                 if violation is not None:
                     return violation
         return None
@@ -309,7 +314,7 @@ class Team:
                     end = expanded if has_expanded is True else size
                     for at in range(begin, end, STATES_A_LOOK):
                         part = (level, at, min(at + STATES_A_LOOK, end))
-                        worker.send(Order(worker.report.width, 0, tell=part))
+                        worker.send(Order(self._search.table.width, 0, tell=part))
                         yield from worker.receive(lists=1)
 
     def _waiting(self) -> int:
@@ -330,7 +335,9 @@ class Team:
         self._lessons.clear()
         for worker in workers:
             unknown, *found = worker.receive(lists=1 + len(workers))
-            self._lessons += unpacked(unknown, worker.report.width)
+            if worker.report.learned != search.table.learned:
+                raise AssertionError("two processes of one search have learned different things")
+            self._lessons += unpacked(unknown, search.table.width)
             for owner, packed_states in zip(workers, found, strict=True):
                 if packed_states:
                     owner.arriving.append(packed_states)
@@ -368,7 +375,7 @@ def _work(pipe: Channel, search: Search, index: int, workers: int, node: int) ->
     """A worker's life. It ends with its parent, and runs nothing that the parent has left open."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-        gc.freeze()  # what was inherited is no garbage, and stays shared while nobody touches it
+        gc.disable()  # see `without_collection`
         share = Share(search, index, workers, node)
         report, lists = share.report(), list[bytes]()
         while True:
@@ -380,7 +387,7 @@ def _work(pipe: Channel, search: Search, index: int, workers: int, node: int) ->
     except (EOFError, OSError):
         pass  # there is no parent any more
     except BaseException:  # noqa: BLE001 - it goes to the parent
-        report = Report(0, [0, 0], 0, 0, 0, 0, [], failure=traceback.format_exc())
+        report = msgspec.structs.replace(NOTHING_DONE, failure=traceback.format_exc())
         with suppress(OSError):
             pipe.send_bytes(msgspec.json.encode(report))
     finally:
@@ -392,7 +399,9 @@ def can_share() -> bool:
     return hasattr(os, "fork")
 
 
-def run_shared(search: Search, workers: int) -> Violation | None:
+def run_shared(
+    search: Search, workers: int, *, worth_sharing: int = WORTH_SHARING
+) -> Violation | None:
     """Run a search by several processes, once it has become worth it.
 
     What is wrong is returned; how to come to it is known (`search.broken`) only if that happened
@@ -401,8 +410,8 @@ def run_shared(search: Search, workers: int) -> Violation | None:
     if workers < 2 or not can_share():
         search.run()
     else:
-        search.run(share_at=WORTH_SHARING)
+        search.run(share_at=worth_sharing)
         if not search.is_over:
-            with Team(search, workers) as team:
+            with without_collection(), Team(search, workers) as team:
                 return team.run()
     return None if search.broken is None else search.broken.violation

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from paxos.verify.memory import peak_bytes
+from paxos.verify.memory import peak_bytes, without_collection
 from paxos.verify.packing import packed
 from paxos.verify.table import Move, Table, UnknownMoveError
 from paxos.verify.verdicts import Violation
@@ -23,7 +23,7 @@ Quiet: TypeAlias = Callable[[int], Violation | None]
 """What is wrong with a state in which nothing changes any more unless somebody wants it to."""
 
 STATES_A_LOOK = 20_000
-"""How many states are expanded between two looks at the bounds."""
+"""How many states are expanded between two looks at the bounds: a part of a second's work."""
 
 
 class Broken(NamedTuple):
@@ -104,7 +104,8 @@ class Search:
 
     is_exhausted: bool = False
     keep: Keep | None = None
-    _next_look: int = STATES_A_LOOK
+    look_after: int = STATES_A_LOOK
+    """How many states are expanded between two looks."""
 
     @property
     def is_over(self) -> bool:
@@ -124,6 +125,10 @@ class Search:
         """
         if not self.levels:
             self.begin()
+        with without_collection():
+            self._run(share_at)
+
+    def _run(self, share_at: int) -> None:
         while not self.is_over:
             waiting = len(self.levels[-2]) - self.expanded
             if not waiting:
@@ -133,7 +138,7 @@ class Search:
                 return
             self.look(waiting + len(self.levels[-1]), peak_bytes())
             if self.stopped is None:
-                part = self.levels[-2][self.expanded : self.expanded + STATES_A_LOOK]
+                part = self.levels[-2][self.expanded : self.expanded + self.look_after]
                 self.levels[-1] += self.expand(part)
                 self.expanded += len(part)
 
@@ -179,9 +184,13 @@ class Search:
 
         A level holds one state here: those between the start and where the search just is.
         """
+        with without_collection():
+            self._run_depth_first()
+
+    def _run_depth_first(self) -> None:
         start = self.named(self.table.start())
         self.seen, self.levels = {start}, [[start]]
-        todo = [iter(self.expand([start]))]
+        todo, next_look = [iter(self.expand([start]))], self.look_after
         while todo and self.broken is None and self.stopped is None:
             state = next(todo[-1], None)
             if state is None:
@@ -190,8 +199,8 @@ class Search:
                 continue
             self.levels.append([state])
             self.progress.depth = max(self.progress.depth, len(self.levels) - 1)
-            if len(self.seen) >= self._next_look:
-                self._next_look += STATES_A_LOOK
+            if len(self.seen) >= next_look:
+                next_look += self.look_after
                 self.look(len(todo), peak_bytes())
             todo.append(iter(self.expand([state])))
         self.is_exhausted = self.broken is None and self.stopped is None
@@ -204,7 +213,7 @@ class Search:
             path.append(next(s for s in states if path[-1] in self._successors(s)))
         return path[::-1]
 
-    def expand(self, states: list[int]) -> list[int]:  # noqa: C901 - calls would cost more than they hide
+    def expand(self, states: list[int]) -> list[int]:  # noqa: C901, PLR0912 - calls would cost more than they hide
         """See all successors of these states; return those that are new. The hot loop."""
         table, seen, canonical = self.table, self.seen, self.canonical
         moves_of, keymasks = list(enumerate(table.moves)), table.keymasks

@@ -12,14 +12,15 @@ all in that one set.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from paxos.errors import MisuseError
 from paxos.scenario.commands import Crash, Deliver, Propose, Timer
 from paxos.scenario.invariants import Fact, Proposed, Sent
-from paxos.verify.model import Action, Down, Effect, Local, Model, Sending
+from paxos.verify.model import Action, Down, Effect, Local, Model, Running, Sending
 from paxos.verify.packing import width_for
 from paxos.verify.verdicts import Judge, Judgement, Violation, is_remembered
 
@@ -121,6 +122,25 @@ Moves: TypeAlias = tuple[Move, ...]
 """All that can happen to one node in some state."""
 
 
+class Question(NamedTuple):
+    """What an action does to a node in a local state, each by its number."""
+
+    node: int
+    local: int
+    action: int
+    at_once: bool
+
+
+class Mirror(Protocol):
+    """Is told of all that a table takes up, and may let it take up more."""
+
+    def met_local(self, node: int, index: int) -> None:
+        """There is a new local state."""
+
+    def met_bit(self, bit: int, of: Deliver | Fact) -> None:
+        """There is a new message or fact."""
+
+
 class UnknownMoveError(Exception):
     """A frozen table was asked for what it does not hold."""
 
@@ -135,9 +155,13 @@ class Table:
         self.frozen = False
         """Then it takes up nothing new, and raises `UnknownMoveError` instead."""
 
+        self.steps = 0
+        """How often the library's own code was run."""
+
         self.learned = 0
         """How often it has taken up something new."""
 
+        self.mirror: Mirror | None = None
         given = [Proposed(*proposal) for proposal in model.bounds.proposals]
         # The applications may as well have asked before anything else happened.
         self._judge = Judge(only, model.bounds.cluster.real_quorums, given)
@@ -188,21 +212,52 @@ class Table:
         """How many messages and facts have been met."""
         return len(self._bits)
 
-    @property
-    def steps(self) -> int:
-        """How often the library's own code was run."""
-        return sum(map(len, self._results))
+    def holds(self, states: Iterable[int]) -> bool:
+        """Whether these can be states: made of nothing but what is interned."""
+        top, local = self.base + len(self._bits), (1 << LOCAL_BITS) - 1
+        parts = [
+            (shift, len(known)) for shift, known in zip(self.shifts, self._locals, strict=True)
+        ]
+        return all(
+            not state >> top and all(state >> shift & local < known for shift, known in parts)
+            for state in states
+        )
+
+    def digest(self) -> str:
+        """The SHA-256 of all that is interned, in its order."""
+        digest = hashlib.sha256()
+        for interned in (*self._locals, self._bits):
+            for each in interned:
+                digest.update(repr(each).encode() + b"\n")
+        return digest.hexdigest()
 
     def start(self) -> int:
         """The state before anything has happened."""
         state = 0
         for i, node_id in enumerate(self.node_ids):
-            state += self._local(i, self.model.start(node_id)) << self.shifts[i]
+            state += self.number_of(i, self.model.start(node_id)) << self.shifts[i]
         return state
 
     def local(self, state: int, node: int) -> Local:
         """The local state of one node (by its index)."""
         return self._locals[node][state >> self.shifts[node] & ((1 << LOCAL_BITS) - 1)]
+
+    def local_of(self, node: int, number: int) -> Local:
+        """The local state of a node that has this number."""
+        return self._locals[node][number]
+
+    def action(self, number: int) -> Action:
+        """The action that has this number."""
+        return self._actions[number]
+
+    def asked(self) -> list[Question]:
+        """All questions that were asked so far."""
+        return [Question(node, *key) for node, known in enumerate(self._results) for key in known]
+
+    def answer(self, asked: Question) -> Result | None:
+        """What an action does: by the library's own step, once. None if a bound forbids it."""
+        node, local, action, at_once = asked
+        return self._result(node, local, action, at_once=at_once)
 
     def facts(self, state: int) -> list[Fact]:
         """All facts of a state."""
@@ -230,7 +285,8 @@ class Table:
         for way in self._ways(node, local, key):
             row = self._row(node, local, way, limits, key)
             for move in (*[move for bit, move in row.deliveries if key & bit], *row.others):
-                if move.what not in moves:
+                known = moves.get(move.what)
+                if known is None or (move.is_duty and not known.is_duty):
                     moves[move.what] = move
         replies = tuple(move for move in moves.values() if move.is_reply)
         self._reply_moves[node][key] = replies
@@ -426,12 +482,21 @@ class Table:
         self, node: int, local: int, number: int, *, at_once: bool = False
     ) -> Result | None:
         known, key = self._results[node], (local, number, at_once)
+        if key not in known and at_once:
+            later = self._result(node, local, number)
+            if later is None or not _writes(later.effect.local):
+                known[key] = later  # nothing is done at once or later
         if key not in known:
             self._learn()
+            self.steps += 1
             before = self._locals[node][local]
             effect = self.model.effect(before, self._actions[number], at_once=at_once)
             counted = self._counted(self._actions[number])
-            known[key] = None if effect is None else self._interned(node, before, effect, counted)
+            if effect is None:
+                known[key] = None
+            else:
+                index = local if effect.local is before else self.number_of(node, effect.local)
+                known[key] = self._interned(before, effect, index, counted)
         return known[key]
 
     def _learn(self) -> None:
@@ -441,19 +506,19 @@ class Table:
         self.learned += 1
 
     def _numbers(self, actions: list[Action]) -> tuple[int, ...]:
-        return tuple(self._number(action) for action in actions)
+        return tuple(self.number_of_action(action) for action in actions)
 
-    def _number(self, action: Action) -> int:
+    def number_of_action(self, action: Action) -> int:
+        """The number of an action: a new one, if it has none."""
         number = self._number_of_action.setdefault(action, len(self._actions))
         if number == len(self._actions):
             self._actions.append(action)
         return number
 
-    def _interned(self, node: int, before: Local, effect: Effect, counted: int) -> Result:
+    def _interned(self, before: Local, effect: Effect, local: int, counted: int) -> Result:
         facts = (*effect.facts, *(_fact_of(sending) for sending in effect.sent))
-        bits = [self._fact(fact) if is_remembered(fact) else 0 for fact in facts]
-        sent = _union(bits) | self._sent(effect.sent)
-        local = self._local(node, effect.local)
+        bits = [self.bit_of(fact) if is_remembered(fact) else 0 for fact in facts]
+        sent = _union(bits) | _union(self.bit_of(Deliver(each.envelope)) for each in effect.sent)
         judgement = self._judgement(effect, facts, bits)
         is_unnoticed = not (sent or judgement) and _is_unnoticed(before, effect)
         counted += effect.ballots << self._counters_at
@@ -464,37 +529,32 @@ class Table:
         crashes, timeouts = self.model.is_crash(action), isinstance(action, Timer)
         return crashes + (timeouts << COUNTER_BITS) << self._counters_at + COUNTER_BITS
 
-    def _local(self, node: int, local: Local) -> int:
+    def number_of(self, node: int, local: Local) -> int:
+        """The number of a local state: a new one, if it has none."""
         known = self._index_of_local[node]
         index = known.setdefault(local, len(known))
         if index == len(self._locals[node]):
             if index >> LOCAL_BITS:
                 raise MisuseError("too many local states: lower the bounds")
             self._locals[node].append(local)
+            if self.mirror is not None:
+                self.mirror.met_local(node, index)
         return index
 
-    def _sent(self, sent: tuple[Sending, ...]) -> int:
-        mask = 0
-        for envelope, _ in sent:
-            deliver = Deliver(envelope)
-            bit = self._bits.get(deliver)
-            if bit is None:
-                bit = self._new_bit(deliver)
-                recipient = self._index_of_node[envelope.recipient]
-                self._messages[recipient].append((bit, self._number(deliver)))
-                self.keymasks[recipient] |= bit
-            mask |= bit
-        return mask
-
-    def _fact(self, fact: Fact) -> int:
-        bit = self._bits.get(fact)
-        if bit is None:
-            bit = self._new_bit(fact)
-            self._judge.remember(bit, fact)
-        return bit
-
-    def _new_bit(self, of: Deliver | Fact) -> int:
+    def bit_of(self, of: Deliver | Fact) -> int:
+        """The bit of a message or fact: a new one, if it has none."""
+        bit = self._bits.get(of)
+        if bit is not None:
+            return bit
         bit = self._bits[of] = 1 << self.base + len(self._bits)
+        if isinstance(of, Deliver):
+            recipient = self._index_of_node[of.envelope.recipient]
+            self._messages[recipient].append((bit, self.number_of_action(of)))
+            self.keymasks[recipient] |= bit
+        else:
+            self._judge.remember(bit, of)
+        if self.mirror is not None:
+            self.mirror.met_bit(bit, of)
         return bit
 
     def _judgement(
@@ -520,8 +580,14 @@ def _fact_of(sending: Sending) -> Fact:
     return Sent(sending.envelope.sender.node_id, sending.envelope.message)
 
 
+def _writes(local: Local) -> bool:
+    return isinstance(local, Running) and local.writing is not None
+
+
 def _is_unnoticed(before: Local, effect: Effect) -> bool:
     after = effect.local
+    if after is before:
+        return True
     if isinstance(before, Down) or isinstance(after, Down) or effect.ballots:
         return False
     snapshot = after.snapshot._replace(node=before.snapshot.node)

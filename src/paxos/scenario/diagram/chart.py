@@ -68,8 +68,8 @@ from paxos.scenario.words import (
 class Step:
     """One command, and all that came of it."""
 
-    number: int
-    """From 1 on, as in a list of the run's commands; 0 is what comes before the first."""
+    number: int | None
+    """From 1 on. None where disks are told to wait: no node takes a step, and none is counted."""
 
     first: int
     """The place of the command."""
@@ -79,13 +79,10 @@ class Step:
 
     text: str
 
-    last: int | None = None
-    """The number of the last of several commands that are told as one."""
-
     @property
     def label(self) -> str:
-        """The number, or the first and the last."""
-        return f"{self.number}" if self.last is None else f"{self.number}-{self.last}"
+        """What to call it."""
+        return "" if self.number is None else f"{self.number}"
 
 
 @dataclass(frozen=True)
@@ -244,8 +241,9 @@ class _Reader:
         self._persists: dict[str, Bar] = {}
         self._disks: dict[str, DurableState[str]] = {}
         self._down: dict[str, int] = {}
+        self._number = 0
         if drawn.happenings and not isinstance(drawn.happenings[0], Commanded):
-            drawn.steps.append(Step(0, 0, 1, "all nodes start"))
+            drawn.steps.append(Step(None, 0, 1, "all nodes start"))
 
     def read(self, place: int, happening: Happening) -> None:
         """Note what this adds to the picture."""
@@ -310,18 +308,17 @@ class _Reader:
     def _add_step(self, step: Step) -> None:
         """Explorers make every disk wait for their commands: that is told as one step."""
         before = self._chart.steps[-1] if self._chart.steps else None
-        if before is None or not (self._is_hang(before) and self._is_hang(step)):
+        if before is None or before.number is not None or step.number is not None:
             self._chart.steps.append(step)
             return
         text = f"{before.text}; {step.text}"
-        self._chart.steps[-1] = replace(before, end=step.end, text=text, last=step.number)
-
-    def _is_hang(self, step: Step) -> bool:
-        happening = self._chart.happenings[step.first]
-        return isinstance(happening, Commanded) and isinstance(happening.command, commands.Hang)
+        self._chart.steps[-1] = replace(before, end=step.end, text=text)
 
     def _step(self, place: int, command: object) -> None:
-        number = self._chart.steps[-1].number + 1 if self._chart.steps else 1
+        number = None
+        if not isinstance(command, commands.Hang):
+            self._number += 1
+            number = self._number
         self._chart.steps.append(Step(number, place, place + 1, str(command)))
         if type(command) in _INPUTS:
             tone, text_of = _INPUTS[type(command)]

@@ -67,7 +67,7 @@ class Layout:
 
     top: dict[int, float] = field(default_factory=dict[int, float])
     bottom: dict[int, float] = field(default_factory=dict[int, float])
-    """For each step, by its number."""
+    """For each step, by its first place."""
 
     losses: list[Loss] = field(default_factory=list[Loss])
 
@@ -119,7 +119,7 @@ def _lay_out_step(layout: Layout, step: Step, noted: set[int], lost: dict[int, A
     """One step below the other; within it, one thing below the other."""
     happenings = layout.chart.happenings
     cursor = layout.end
-    layout.top[step.number] = cursor
+    layout.top[step.first] = cursor
     cursor += SPACE_AFTER_STEP
     for place in range(step.first, step.end):
         happening = happenings[place]
@@ -137,8 +137,8 @@ def _lay_out_step(layout: Layout, step: Step, noted: set[int], lost: dict[int, A
         layout.y.append(cursor)
         if not (isinstance(following, Commanded) or _is_one_broadcast(happening, following)):
             cursor += after
-    cursor = max(cursor, layout.top[step.number] + SHORTEST_STEP)
-    layout.bottom[step.number] = layout.end = cursor + SPACE_AFTER_STEP
+    cursor = max(cursor, layout.top[step.first] + SHORTEST_STEP)
+    layout.bottom[step.first] = layout.end = cursor + SPACE_AFTER_STEP
 
 
 def _broadcast(chart: Chart, place: int, step: Step) -> range:

@@ -81,13 +81,13 @@ class _Writing:
         if arrow.arrived is None:
             self._say(arrow.left, f"{sender}-x{recipient}: {_escaped(said)}")
             return
-        number = self.chart.step_at(arrow.arrived).number
+        number = self.chart.step_at(arrow.arrived).label
         line = "-->>" if _is_reply(envelope.message) else "->>"
         remark = ""
         if arrow.again:
             remark = " (again)"
         elif self._is_overtaken(arrow, arrow.arrived):
-            remark = f" (left in step {self.chart.step_at(arrow.left).number})"
+            remark = f" (left in step {self.chart.step_at(arrow.left).label})"
         text = _escaped(f"{number}. {said}{remark}")
         self._say(arrow.arrived, f"{sender}{line}{recipient}: {text}")
 
@@ -113,13 +113,13 @@ class _Writing:
     def _note(self, note: Note) -> str:
         text = f"✕ {note.text}" if note.tone is Tone.DOWN else note.text
         if note.tone is Tone.INPUT:
-            text = f"{self.chart.step_at(note.place).number}. {text}"
+            text = f"{self.chart.step_at(note.place).label}. {text}"
         if note.detail:
             text = f"{text}: {shortened(note.detail, 400, 12)}"
         return self._over(note.node_id, text)
 
     def _breach(self, breach: Breach) -> str:
-        number = self.chart.step_at(breach.place).number
+        number = self.chart.step_at(breach.place).label
         return self._over_all(f"✕ step {number} breaks {breach.invariant}: {breach.sentence}")
 
     def _over(self, node_id: str, text: str) -> str:

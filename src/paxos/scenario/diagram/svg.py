@@ -21,6 +21,7 @@ from paxos.scenario.diagram.chart import (
     Chart,
     Fate,
     Note,
+    Step,
     Tone,
     ballot_of,
     chart,
@@ -136,21 +137,21 @@ class _Drawing:
 
     def _draw_steps(self) -> None:
         for step in self._chart.steps:
-            top = self._layout.top[step.number]
-            group = _titled(self._root, "step", f"step {step.label}: {step.text}")
+            top = self._layout.top[step.first]
+            group = _titled(self._root, "step", _told_of_step(step))
             end = _number(self._layout.width - 6)
             _add(group, "path", "rule").set("d", f"M6 {_number(top)}H{end}")
-            _add(group, "text", "number", step.label, x=GUTTER - 16, y=top + 18)
+            if step.label:
+                _add(group, "text", "number", step.label, x=GUTTER - 16, y=top + 18)
             for place in range(step.first, step.end):
                 if place in self._chart.instants:
                     self._draw_instant(group, self._layout.y[place], self._chart.instants[place])
 
     def _draw_bands(self) -> None:
         """Frame the steps that broke something."""
-        for number in dict.fromkeys(
-            self._chart.step_at(b.place).number for b in self._chart.breaches
-        ):
-            top, bottom = self._layout.top[number], self._layout.bottom[number]
+        broken = [self._chart.step_at(breach.place).first for breach in self._chart.breaches]
+        for step in dict.fromkeys(broken):
+            top, bottom = self._layout.top[step], self._layout.bottom[step]
             width, height = self._layout.width - 12, bottom - top
             _add(self._root, "rect", "broken", x=6, y=top, width=width, height=height, rx=4)
 
@@ -277,10 +278,10 @@ class _Drawing:
         sender, recipient = arrow.envelope.sender.node_id, arrow.envelope.recipient
         to = "itself" if sender == recipient else recipient
         said = text_of_message(arrow.envelope.message)
-        left = self._chart.step_at(arrow.left).number
+        left = self._chart.step_at(arrow.left).label
         if arrow.arrived is None:
             return f"{sender} to {to}: {said}; leaves in step {left}, never arrives"
-        arrived = self._chart.step_at(arrow.arrived).number
+        arrived = self._chart.step_at(arrow.arrived).label
         again = " again" if arrow.again else ""
         return f"{sender} to {to}: {said}; leaves in step {left}, arrives{again} in step {arrived}"
 
@@ -363,6 +364,10 @@ class _Drawing:
                 _head(group, (x + 23, y), 0.0)
 
 
+def _told_of_step(step: Step) -> str:
+    return step.text if step.number is None else f"step {step.number}: {step.text}"
+
+
 def _persist_css(bar: Bar) -> str:
     return "persist" if bar.fate is Fate.DONE else "persist undone"
 
@@ -437,9 +442,11 @@ def _legend_rows(items: list[tuple[str, str]], width: float) -> list[list[tuple[
 
 def _description(drawn: Chart) -> str:
     """The run in words, for those who cannot see the picture."""
-    steps = "; ".join(f"{step.label}. {step.text}" for step in drawn.steps)
+    steps = "; ".join(
+        step.text if step.number is None else f"{step.number}. {step.text}" for step in drawn.steps
+    )
     broken = "".join(
-        f" In step {drawn.step_at(breach.place).number} this breaks {breach.invariant}: "
+        f" In step {drawn.step_at(breach.place).label} this breaks {breach.invariant}: "
         f"{breach.sentence}."
         for breach in drawn.breaches
     )
