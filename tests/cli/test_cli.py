@@ -181,7 +181,7 @@ def test_a_missing_cluster_file_is_named(tmp_path: Path, capsys: Capture) -> Non
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "init", "node", "decide", "status", "inspect", "rules", "replay", "explore"],
+    ["demo", "init", "node", "decide", "status", "inspect", "rules", "replay", "sim", "explore"],
 )
 def test_every_command_explains_itself_with_an_example(command: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from paxos import MisuseError
+from paxos import MisuseError, verify
 from paxos.cli import exploration, explore, main
 from paxos.cli.arguments import Commands
 from paxos.cli.exploration import bounds_from
+from paxos.cli.explored import Found
 from paxos.cli.progress import GIB, Limits, Watcher, memory_there
 from paxos.scenario.cluster import Kind
+from paxos.scenario.happenings import Broke
 from paxos.scenario.rules import rule_of
 from paxos.sim.player import play
-from paxos.verify import Bounds, Progress
+from paxos.verify import Bounds, Plan, Progress, Result
+from paxos.verify.verdicts import Violation
 
 Capture = pytest.CaptureFixture[str]
 
@@ -89,6 +93,20 @@ def test_breadth_first_and_depth_first_see_as_many_states(capsys: Capture) -> No
     depth = told(capsys)
     assert breadth["states"] == depth["states"]
     assert depth["exhausted"] is True
+
+
+def test_states_that_differ_by_names_alone_are_seen_once_unless_all_are_wanted(
+    capsys: Capture,
+) -> None:
+    three = ["explore", "--kind", "roles", "--no-hints"]
+    assert main([*three, "--json"]) == 0
+    once = told(capsys)
+    assert main([*three, "--no-symmetry", "--json"]) == 0
+    each = told(capsys)
+    assert once["states"] < each["states"] <= once["renamings"] * once["states"]
+    assert (each["renamings"], once["exhausted"]) == (1, True)
+    assert main(three) == 0
+    assert "that differ by names alone" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -178,6 +196,38 @@ def test_the_unbroken_code_survives_the_bounds_of_a_rule(capsys: Capture) -> Non
     assert main(["explore", "--like", "ids-name-their-node", "--json"]) == 0
     answer = told(capsys)
     assert (answer["exhausted"], answer["violated"]) == (True, None)
+
+
+def break_secretly(monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
+    """Explore without this rule, whatever is asked."""
+
+    def broken(bounds: Bounds, plan: Plan) -> Result:
+        return search(replace(bounds, cluster=replace(bounds.cluster, breaks=rule)), plan)
+
+    search = exploration.search
+    monkeypatch.setattr(exploration, "search", broken)
+
+
+def test_if_anything_breaks_it_ends_with_one_and_shows_how(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    break_secretly(monkeypatch, "quorum-of-votes")
+    assert main(QUICK) == 1
+    said = capsys.readouterr()
+    assert "paxos: learns-what-is-chosen is broken: " in said.err
+    assert "BROKEN  learns-what-is-chosen" in said.out
+    assert "BROKEN learns-what-is-chosen: " in said.out  # in the transcript
+
+
+def test_what_only_the_explorer_sees_is_marked_at_the_end_of_the_run() -> None:
+    """A player judges what happens, not what does not."""
+    result = verify.explore(verify.bounds_of(rule_of("quorums-meet")))
+    assert result.counterexample is not None
+    quiet = Violation("decides-when-quiet", "nobody knows of a decision")
+    wrong = replace(result.counterexample, violation=quiet)
+    found = Found(replace(result, violation=quiet, counterexample=wrong), 1.0, 1.0, None)
+    assert found.happenings[-1] == Broke(*quiet)
+    assert found.title == f"decides-when-quiet breaks in {wrong.steps} steps"
 
 
 def test_to_break_a_rule_and_to_keep_it_is_nonsense(capsys: Capture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 
@@ -14,6 +15,7 @@ from paxos.scenario.rules import RULES
 from paxos.scenario.transcript import parse, shipped
 from paxos.sim.player import Played, play
 
+SCENARIOS = shipped()
 SHOWN = [rule for rule in RULES if rule.scenario]
 
 
@@ -22,17 +24,16 @@ def those_that_break(*outcomes: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("rule", rules, ids=[rule.id for rule in rules])
 
 
-def safe(rule: Rule) -> bool:
-    return rule.breaks in ("progress", "steady-leader", "nothing")
-
-
 every_scenario = pytest.mark.parametrize("rule", SHOWN, ids=[rule.id for rule in SHOWN])
-UNSAFE = [rule for rule in SHOWN if not safe(rule)]
+SAFE = ("progress", "steady-leader", "nothing")
+"""Where nothing wrong is ever chosen."""
+
+UNSAFE = [rule for rule in SHOWN if rule.breaks not in SAFE]
 every_unsafe_scenario = pytest.mark.parametrize("rule", UNSAFE, ids=[rule.id for rule in UNSAFE])
 
 
 def text_of(rule: Rule) -> str:
-    return shipped()[f"break-{rule.id}"]
+    return SCENARIOS[f"break-{rule.id}"]
 
 
 def comments_of(rule: Rule) -> str:
@@ -40,11 +41,13 @@ def comments_of(rule: Rule) -> str:
     return " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
 
 
+@cache
 def without(rule: Rule) -> Played:
     """The scenario as it is."""
     return play(text_of(rule))
 
 
+@cache
 def with_all_rules(rule: Rule) -> Played | None:
     """The same played by real nodes; None if they do not come that far."""
     text, found = re.subn(r"(?m)^(cluster .*) breaks=\S+", r"\1", text_of(rule))

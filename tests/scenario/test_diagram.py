@@ -9,13 +9,22 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from paxos import DurableState, Envelope, Identity, MisuseError, Prepare, ProposalID
+from paxos import (
+    NO_PROPOSAL,
+    DurableState,
+    Envelope,
+    Identity,
+    LeaderChanged,
+    MisuseError,
+    Prepare,
+    ProposalID,
+)
 from paxos.scenario.cluster import Cluster
 from paxos.scenario.commands import Hang
 from paxos.scenario.diagram import mermaid, svg
 from paxos.scenario.diagram.chart import chart
 from paxos.scenario.diagram.style import BALLOT_STYLES
-from paxos.scenario.happenings import Arrived, Broke, Commanded, Happening, PersistEnded
+from paxos.scenario.happenings import Arrived, Broke, Commanded, Happening, PersistEnded, Told
 from paxos.scenario.transcript import shipped
 from paxos.sim.player import Played, play
 
@@ -261,6 +270,22 @@ def test_disks_that_are_told_to_wait_share_a_line_and_are_no_step() -> None:
     assert said(picture, "number") == ["1", "2"]
     chips = [each for each in parts(picture, "chip") if each.get("y")]
     assert chips[0].attrib["y"] == chips[1].attrib["y"] != chips[2].attrib["y"]
+
+
+def test_wide_letters_get_more_room() -> None:
+    narrow, wide = (
+        drawn("cluster node A\n\npropose A iii\n"),
+        drawn("cluster node A\n\npropose A 茶茶茶\n"),
+    )
+    widths = [float(parts(each, "chip")[0].attrib["width"]) for each in (narrow, wide)]
+    assert widths[0] < widths[1]
+
+
+def test_what_happens_before_the_first_command_is_no_step(small: Played) -> None:
+    first = [Told("A", LeaderChanged(NO_PROPOSAL)), *small.happenings]
+    text = svg(small.opening.cluster, first, TITLE)
+    assert "hears no leader" in text
+    assert "The steps: all nodes start; 1. propose A" in text.replace("&quot;", '"')
 
 
 def test_heartbeats_are_drawn_without_their_rounds() -> None:

@@ -14,6 +14,7 @@ from paxos.scenario.rules import BELIEFS, BELIEFS_ABOUT_LOGS, RULES, rule_of, ru
 from paxos.scenario.transcript import shipped
 
 BY_ID = {rule.id: rule for rule in RULES}
+SCENARIOS = shipped()
 every_rule = pytest.mark.parametrize("rule", RULES, ids=BY_ID)
 
 FACES = {"id", "rule", "source", "mutant", "scenario", "test", "lesson"}
@@ -71,11 +72,11 @@ def test_a_rule_without_a_scenario_breaks_nothing_that_a_run_could_show(rule: Ru
         assert rule.breaks == "nothing"
         assert rule.note
     else:
-        assert rule.scenario.removesuffix(".scenario") in shipped()
+        assert rule.scenario.removesuffix(".scenario") in SCENARIOS
 
 
 def test_every_broken_scenario_is_that_of_a_rule() -> None:
-    broken = {f"{name}.scenario" for name in shipped() if name.startswith("break-")}
+    broken = {f"{name}.scenario" for name in SCENARIOS if name.startswith("break-")}
     assert broken == {rule.scenario for rule in RULES if rule.scenario}
 
 

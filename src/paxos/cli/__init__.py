@@ -4,7 +4,7 @@ For a cluster: init, node, decide, status, inspect. To see it work: demo. To lea
 rules, replay, sim, explore.
 
 Every command takes `--json`: one JSON object on standard output, and nothing else; `ok` in it says
-whether the exit code is 0. The exit code is 0 only if what the command claims holds; 1 if it does
+whether the exit code is 0. (`rules` prints a list: it claims nothing.) The exit code is 0 only if what the command claims holds; 1 if it does
 not, with the reason on standard error; 2 for arguments that make no sense; 3 if the outcome is
 unknown.
 """
@@ -32,12 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out = Console(highlight=False, soft_wrap=True, markup=False, quiet=options.json)
     code, answer = _answer(options, out)
-    if "error" in answer:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(
-            f"paxos: {answer['error']}"
-        )
+    if isinstance(answer, dict):
+        answer = {"ok": code == OK, **answer}
+        if "error" in answer:
+            Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(
+                f"paxos: {answer['error']}"
+            )
     if options.json:
-        sys.stdout.write(msgspec.json.encode({"ok": code == OK, **answer}).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     return code
 
 

@@ -9,8 +9,9 @@ from paxos.errors import FaultError
 OK, FAILED, UNKNOWN = 0, 1, 3
 """Exit codes: what the command claims holds, does not hold, is unknown. 2 is argparse's own."""
 
-Answer: TypeAlias = tuple[int, dict[str, Any]]
-"""An exit code, and what `--json` prints besides `ok`. An "error" in it is printed in any case."""
+Answer: TypeAlias = tuple[int, dict[str, Any] | list[Any]]
+"""An exit code, and what `--json` prints: an object, to which `ok` is added, or a list as it is. An
+"error" in an object is printed in any case."""
 
 
 class UnknownOutcomeError(FaultError):

@@ -46,6 +46,7 @@ def explore(options: argparse.Namespace, out: Console) -> Answer:
     plan = Plan(
         only=_only(rule),
         depth_first=options.depth_first,
+        symmetry=not options.no_symmetry,
         watch=watcher,
         workers=options.workers or cores(),
         checkpoint=options.checkpoint,

@@ -74,6 +74,9 @@ def _add_search(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--every-step", action="store_true", help="see states, too, that nobody can notice"
     )
+    group.add_argument(
+        "--no-symmetry", action="store_true", help="see states, too, that differ by names alone"
+    )
     add_count(group, "--workers", 1, "processes, breadth-first (default: all cores)")
     group.add_argument("--memory", type=seconds, metavar="GIB", help="end at that much memory")
     add_count(group, "--max-states", 1, "end after that many")

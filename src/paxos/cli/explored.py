@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -70,6 +70,8 @@ def show(found: Found, out: Console) -> None:
         f"{progress.states:,} states ({progress.quiet:,} quiet), depth {progress.depth}, "
         f"{progress.transitions:,} transitions"
     )
+    if result.renamings > 1:
+        out.print(f"each stands for up to {result.renamings:,} that differ by names alone")
     out.print(f"in {found.seconds:.1f} s: {found.rate:,.0f} states a second")
     out.print(
         f"{result.local_states:,} local states, {result.messages:,} messages and facts, "
@@ -92,18 +94,22 @@ def _end(result: Result) -> str:
 
 
 def _properties(result: Result) -> Iterator[Text]:
-    yield Text("\nalways", "bold")
-    for each in result.always:
-        if each.id != DECIDES:
-            yield _line(verdict(result, each), each.id, each.sentence)
+    always = [each for each in result.always if each.id != DECIDES]
+    when_quiet = [each for each in result.always if each.id == DECIDES]
+    yield Text()
+    yield from _claims("always", result, always)
     if result.violation is None:
         yield Text("sometimes", "bold")
         for some in looked_at(result):
             yield _line("reached" if some.reached else "never", some.id, some.sentence)
-    for each in result.always:
-        if each.id == DECIDES:
-            yield Text("when quiet", "bold")
-            yield _line(verdict(result, each), each.id, each.sentence)
+    yield from _claims("when quiet", result, when_quiet)
+
+
+def _claims(heading: str, result: Result, claims: Iterable[Always]) -> Iterator[Text]:
+    lines = [_line(verdict(result, each), each.id, each.sentence) for each in claims]
+    if lines:
+        yield Text(heading, "bold")
+        yield from lines
 
 
 def verdict(result: Result, always: Always) -> str:
@@ -146,6 +152,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "transitions": progress.transitions,
         "depth": progress.depth,
         "quiet": progress.quiet,
+        "renamings": result.renamings,
         "local_states": result.local_states,
         "messages": result.messages,
         "steps_computed": result.steps,

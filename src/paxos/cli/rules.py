@@ -32,10 +32,10 @@ def _rules(options: argparse.Namespace, out: Console) -> Answer:
     if options.rule is None:
         for chapter, entries in rules.CHAPTERS:
             _list(chapter, entries, out)
-        return OK, {"rules": rules.rules_as_json()}
+        return OK, rules.rules_as_json()
     rule = _find(options.rule, rules.RULES)
     _explain(rule, out)
-    return OK, {"rules": [each for each in rules.rules_as_json() if each["id"] == rule.id]}
+    return OK, [each for each in rules.rules_as_json() if each["id"] == rule.id]
 
 
 def _find(wanted: str, rules: Sequence[Rule]) -> Rule:

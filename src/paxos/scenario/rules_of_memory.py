@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from paxos.scenario.rule import ExploreBounds, FoundBy, Lesson, Rule
 
-ONE_CRASH = ExploreBounds(crashes=1)
+ONE_CRASH = ExploreBounds(number=1, crashes=1)
 ONE_RUN_EACH = ExploreBounds(proposals=(("A", "a"), ("A", "b")), crashes=1)
 """Asked for a before it crashes, and for b afterwards."""
 

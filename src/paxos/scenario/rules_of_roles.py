@@ -311,7 +311,7 @@ RULES_OF_PROPOSERS: tuple[Rule, ...] = (
             "A promise is a picture of the moment in which it was given. Between 1.A and 2.A, C "
             "may have voted for somebody else.",
         ),
-        ExploreBounds(ballots=3, crashes=1),
+        ExploreBounds(ballots=3, number=2, crashes=1),
     ),
     Rule(
         "each-promiser-once",

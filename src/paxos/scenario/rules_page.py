@@ -69,12 +69,13 @@ def _faces(rule: Rule) -> str:
     name, (file, _, function) = f"break-{rule.id}", rule.test.partition("::")
     test = f"[{function.rpartition('::')[2]}](../{file})"
     scenario = f"[{name}](../src/paxos/scenario/files/{name}.scenario)" if rule.scenario else "none"
+    breaks = OUTCOMES[rule.breaks]
     mutants = ", ".join(f"`{each}`" for each in rule.mutant.split(", "))
     return "\n".join(
         (
             "| breaks | mutant | found by | scenario | test |",
             "|---|---|---|---|---|",
-            f"| {OUTCOMES[rule.breaks]} | {mutants} | {rule.found_by.value} | {scenario} | {test} |",
+            f"| {breaks} | {mutants} | {rule.found_by.value} | {scenario} | {test} |",
         )
     )
 

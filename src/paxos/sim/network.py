@@ -69,18 +69,16 @@ class Network:
                 self._happened[fault] += 1
         return False
 
+    def turn(self, conditions: Conditions) -> None:
+        """From now on the network is like this, and all links are whole."""
+        self.conditions = conditions
+        self._cuts.clear()
+
     def cut(self, links: Iterable[Link], fault: Fault | None) -> None:
         """Cut these links, for this reason. A link may be cut for many reasons at once."""
         for link in links:
             self._cuts.setdefault(link, []).append(fault)
 
-    def mend(self, links: Iterable[Link], fault: Fault) -> None:
-        """That reason is gone. A link works again when none is left."""
-        for link in links:
-            reasons = self._cuts.get(link, [])
-            if fault in reasons:
-                reasons.remove(fault)
-
-    def mend_all(self) -> None:
-        """Let all links be whole."""
-        self._cuts.clear()
+    def forget_order(self) -> None:
+        """What is on its way holds up nothing that is sent from now on."""
+        self._latest.clear()

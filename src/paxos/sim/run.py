@@ -46,12 +46,12 @@ from paxos.scenario.happenings import (
     StayedDown,
     Told,
 )
-from paxos.sim.faults import CUTS, Fault
+from paxos.sim.faults import Fault
 from paxos.sim.judge import Judge
 from paxos.sim.network import Network
 from paxos.sim.oversight import TALK_ENDS, WATCHED, Overseer
 from paxos.sim.stage import Stage
-from paxos.sim.swarm import CALM, Demand, Link, Plan, Strike, Unwell, between, dice
+from paxos.sim.swarm import CALM, Demand, Link, Plan, Spell, Strike, Unwell, between, dice
 
 FAILURE_OF = {Fault.IO: Failure.IO, Fault.FULL: Failure.FULL, Fault.SHORT: Failure.SHORT}
 
@@ -105,7 +105,7 @@ class Run:
 
         self.rotten: set[str] = set()
         self.rng = dice(plan.seed, "network")
-        self.network = Network(plan.conditions, self.rng, self.happened)
+        self.network = Network(CALM, self.rng, self.happened)
         self.judge = Judge(plan.cluster.real_quorums, self.find)
         self.overseer = Overseer(plan.cluster, self.find)
         self._agenda: list[Entry] = []
@@ -127,6 +127,8 @@ class Run:
         plan = self.plan
         for node_id in plan.cluster.node_ids:
             self._do(node_id, Hang(node_id))  # each persist ends when the dice say so
+        for spell in plan.spells:
+            self._put(spell.at, self._begin_spell, spell)
         for demand in plan.demands:
             self._put(demand.at, self._demand, demand)
         for strike in plan.strikes:
@@ -160,8 +162,8 @@ class Run:
     def heal(self) -> None:
         """End all faults, but for what is wrong for good; then ask for values, if the plan does."""
         self._at_effects.clear()
-        self.network.conditions = CALM
-        self.network.mend_all()
+        self.network.turn(CALM)
+        self.network.forget_order()
         self._calm_agenda()
         for node_id, process in self._processes.items():
             process.paused_until = 0.0
@@ -257,6 +259,8 @@ class Run:
     def _told(self, told: Told) -> None:
         if isinstance(told.event, ValueChosen | LeaderChanged | BallotLost):
             self.news += 1
+        if isinstance(told.event, BallotLost):
+            self._lost_ballot(told.node_id)
 
     def _persist_began(self, began: PersistBegan) -> None:
         process = self._processes[began.node_id]
@@ -345,6 +349,13 @@ class Run:
             process.resends = True
             self._put(round(self.now + self.plan.patience, 6), self._resend, node_id)
 
+    def _lost_ballot(self, node_id: str) -> None:
+        """So come duels, without heartbeats."""
+        retry = self.plan.retry
+        if retry and self.plan.cluster.kind is Kind.NODE and self.now < self.plan.lasts:
+            demand = Demand(round(self.now + self.rng.uniform(0.0, retry), 6), node_id, "again")
+            self._put(demand.at, self._demand, demand)
+
     def _resend(self, node_id: str) -> None:
         """Without heartbeats, it is the application that has patience."""
         process, node = self._processes[node_id], self.node(node_id)
@@ -354,6 +365,10 @@ class Run:
             self._put(round(self.now + self.plan.patience, 6), self._resend, node_id)
 
     # Faults.
+
+    def _begin_spell(self, spell: Spell) -> None:
+        self.network.turn(spell.conditions)
+        self.network.cut(spell.links, spell.cut)
 
     def _strike_in_time(self, strike: Strike) -> None:
         self._strike(strike, strike.node)
@@ -378,10 +393,7 @@ class Run:
     def _strike(self, strike: Strike, node_id: str) -> None:
         fault, over_at = strike.fault, round(self.now + strike.lasts, 6)
         process = self._processes[node_id]
-        if fault in CUTS:
-            self.network.cut(strike.links, fault)
-            self._put(over_at, self._mend, strike)
-        elif fault is Fault.PAUSE:
+        if fault is Fault.PAUSE:
             process.paused_until = max(process.paused_until, over_at)
         elif fault is Fault.HANG:
             process.hangs = True
@@ -399,9 +411,6 @@ class Run:
         else:
             self._crash(node_id, fault, strike.ending)
             self._put(over_at, self._restart, node_id)
-
-    def _mend(self, strike: Strike) -> None:
-        self.network.mend(strike.links, strike.fault)
 
     def _free(self, node_id: str) -> None:
         process = self._processes[node_id]

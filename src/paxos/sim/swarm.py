@@ -35,7 +35,14 @@ from paxos.messages import (
 )
 from paxos.scenario.cluster import Cluster, Kind
 from paxos.scenario.commands import Ending
-from paxos.sim.faults import ALL_FAULTS, CRASHES, CUTS, FAILURES, ROUGH, Fault
+from paxos.sim.faults import (
+    ALL_FAULTS,
+    CRASHES,
+    CUTS,
+    FAILURES,
+    ROUGH,
+    Fault,
+)
 
 MOST_NODES = 15
 """Larger clusters show nothing new, and take long."""
@@ -46,6 +53,9 @@ WORDS: tuple[type[Any], ...] = (
 """The kinds of messages, each of which may have its own bad luck."""
 
 VALUES = ("tea", "coffee", "milk", "water")
+
+STRIKING = (*CRASHES, *FAILURES, Fault.PAUSE, Fault.HANG, Fault.JUMP)
+"""What comes and goes, at any time."""
 
 Link: TypeAlias = tuple[str, str]
 """From, to."""
@@ -103,6 +113,17 @@ CALM = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
+class Spell:
+    """From this instant on, conditions are these."""
+
+    at: float
+    conditions: Conditions
+    cut: Fault | None
+    links: tuple[Link, ...]
+    """What is cut, and which kind of fault that is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Strike:
     """One fault that begins at some time or at some effect, and has an end."""
 
@@ -121,9 +142,6 @@ class Strike:
 
     ending: Ending = Ending.KILL_WRITTEN
     """What a crash leaves of a persist under way."""
-
-    links: tuple[Link, ...] = ()
-    """What it cuts."""
 
     rate: float = 1.0
     ahead: float = 0.0
@@ -158,11 +176,16 @@ class Plan:
     faults: tuple[Fault, ...]
     """The kinds that this run has."""
 
-    conditions: Conditions
+    spells: tuple[Spell, ...]
+    """The first begins at 0."""
+
     strikes: tuple[Strike, ...]
     demands: tuple[Demand, ...]
     patience: float
     """Seconds after which an application tells a node without timers to send again."""
+
+    retry: float
+    """Seconds, at most, until it proposes again after it has lost a ballot; 0 for never."""
 
     impatient: bool
     """Whether an application that asks again restarts a node without timers first, and so ends the
@@ -186,21 +209,23 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
     cluster = _draw_cluster(dice(seed, "cluster"), seed, wish)
     rng = dice(seed, "faults")
     faults = _draw_kinds(rng, wish.faults)
-    conditions = _draw_conditions(rng, faults, cluster.node_ids)
-    lasts = _instant(cluster.timing.window * rng.choice((1, 2, 4, 8)) * rng.uniform(0.5, 1.5))
+    scale = rng.choice((2, 4, 8) if cluster.kind is Kind.HEARTBEAT else (4, 8, 16))
+    lasts = _instant(cluster.timing.window * scale * rng.uniform(0.5, 1.5))
+    spells = _draw_spells(rng, cluster, faults, lasts)
     strikes = _draw_strikes(rng, cluster, faults, lasts)
     rotten = [strike.node for strike in strikes if strike.fault is Fault.ROT]
     healed = _draw_healed(rng, cluster, faults, rotten)
     rng = dice(seed, "values")
-    demands = _draw_demands(rng, cluster, lasts)
+    demands = _draw_demands(rng, cluster, lasts, spells)
     return Plan(
         seed=seed,
         cluster=cluster,
         faults=faults,
-        conditions=conditions,
+        spells=spells,
         strikes=strikes,
         demands=demands,
         patience=_instant(cluster.timing.window * rng.uniform(0.1, 1.0)),
+        retry=rng.choice((0.0, 0.02, 0.1)),
         impatient=Fault.KILL in faults and rng.random() < 0.7,
         lasts=lasts,
         healed=healed,
@@ -221,7 +246,7 @@ def _draw_cluster(rng: random.Random, seed: int, wish: Wish) -> Cluster:
     total = rng.randint(wish.fewest, wish.most)
     kind = rng.choice(tuple(Kind)) if wish.kind is None else wish.kind
     phase1 = phase2 = None
-    if rng.random() < 0.25:
+    if rng.random() < 0.4:
         phase1 = rng.randint(1, total)
         phase2 = rng.randint(total + 1 - phase1, total)
     names = string.ascii_uppercase[: total + 1]
@@ -243,6 +268,23 @@ def _draw_kinds(rng: random.Random, faults: Sequence[Fault]) -> tuple[Fault, ...
     return tuple(
         fault for fault in faults if rng.random() < (roughness if fault in ROUGH else share)
     )
+
+
+def _draw_spells(
+    rng: random.Random, cluster: Cluster, faults: Sequence[Fault], lasts: float
+) -> tuple[Spell, ...]:
+    """Bad luck comes in spells: if it were always bad, nothing would ever come about."""
+    spells: list[Spell] = []
+    cuts = [fault for fault in faults if fault in CUTS]
+    at = 0.0
+    while at < lasts:
+        luckless = [fault for fault in faults if fault not in ROUGH or rng.random() < 0.6]
+        conditions = _draw_conditions(rng, luckless, cluster.node_ids)
+        cut = rng.choice(cuts) if cuts and rng.random() < 0.6 else None
+        links = () if cut is None else _draw_links(rng, cut, cluster.node_ids)
+        spells.append(Spell(at, conditions, cut, links))
+        at = _instant(at + cluster.timing.window * rng.choice((0.5, 1.0, 2.0)))
+    return tuple(spells)
 
 
 def _draw_conditions(
@@ -287,31 +329,28 @@ def _draw_strikes(
     strikes: list[Strike] = []
     if Fault.DRIFT in faults:
         strikes += [_draw_drift(rng, node) for node in cluster.node_ids]
-    windows = lasts / cluster.timing.window
-    for fault in faults:
-        if fault is Fault.ROT:
-            strikes += _draw_rot(rng, cluster, lasts)
-        elif fault in (*CUTS, *CRASHES, *FAILURES, Fault.PAUSE, Fault.HANG, Fault.JUMP):
-            most = 1 + int(rng.uniform(0.2, 1.5) * windows)
-            strikes += [_draw_strike(rng, cluster, fault, lasts) for _ in range(most)]
+    if Fault.ROT in faults:
+        strikes += _draw_rot(rng, cluster, lasts)
+    striking = [fault for fault in faults if fault in STRIKING]
+    if striking:
+        total = 1 + int(lasts / cluster.timing.window * rng.choice((0.3, 1.0, 3.0)))
+        strikes += [
+            _draw_strike(rng, cluster, rng.choice(striking), lasts) for _ in range(total)
+        ]
     return tuple(strikes)
 
 
 def _draw_strike(rng: random.Random, cluster: Cluster, fault: Fault, lasts: float) -> Strike:
     node = rng.choice(cluster.node_ids)
     window = cluster.timing.window
-    is_cut = fault in CUTS
-    at_effect = fault is Fault.TEAR or (not is_cut and rng.random() < 0.6)
+    at_effect = fault is Fault.TEAR or rng.random() < 0.6
     return Strike(
         fault=fault,
         node=node,
         at=None if at_effect else _instant(rng.uniform(0.0, lasts)),
         effect=int(10.0 ** rng.uniform(0.5, 2.7)) if at_effect else 0,
-        lasts=_instant(
-            window * rng.choice((0.2 if is_cut else 0.0, 0.2, 1.0, 4.0)) * rng.uniform(0.5, 1.5)
-        ),
+        lasts=_instant(window * rng.choice((0.0, 0.2, 1.0, 4.0)) * rng.uniform(0.5, 1.5)),
         ending=_draw_ending(rng, fault),
-        links=_draw_links(rng, fault, cluster.node_ids) if is_cut else (),
         ahead=_instant(window * rng.uniform(0.5, 5.0)) if fault is Fault.JUMP else 0.0,
     )
 
@@ -387,17 +426,19 @@ def _draw_unwell(
     )
 
 
-def _draw_demands(rng: random.Random, cluster: Cluster, lasts: float) -> tuple[Demand, ...]:
+def _draw_demands(
+    rng: random.Random, cluster: Cluster, lasts: float, spells: Sequence[Spell]
+) -> tuple[Demand, ...]:
     """Who is asked for what, and when. Without heartbeats it takes asking again and again."""
     values = VALUES[: rng.randint(1, len(VALUES))]
     nodes = rng.sample(cluster.node_ids, rng.randint(1, len(cluster.node_ids)))
     if cluster.kind is Kind.HEARTBEAT:
-        waves, width = rng.randint(1, 3), 0.1
+        begins = [rng.uniform(0.0, lasts) for _ in range(rng.randint(1, 3))]
     else:
-        waves, width = rng.randint(3, 12), rng.choice((0.01, 0.1))
+        begins = [spell.at for spell in spells]
+    width = rng.choice((0.01, 0.1))
     demands: list[Demand] = []
-    for _ in range(waves):
-        begin = rng.uniform(0.0, lasts)
+    for begin in begins:
         some = rng.sample(nodes, rng.randint(1, len(nodes)))
         demands += [
             Demand(_instant(begin + rng.uniform(0.0, width)), node, rng.choice(values))

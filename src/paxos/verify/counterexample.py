@@ -34,15 +34,18 @@ def counterexample(search: Search, broken: Broken) -> Counterexample:
     table, bounds = search.table, search.table.model.bounds
     steps, state = _way(search, broken.state)
     if broken.move is not None:
-        steps += [Step(action) for action in _same_move(search, state, broken).actions]
+        move = _same_move(search, state, broken)
+        violation = table.violation(state, move)
+        steps += [Step(action) for action in move.actions]
     else:
+        violation = search.quiet(state)
         steps += [Step(action) for action in table.silent_actions(state)]
     actions = _without_idle_replies(steps)
     by_hand = bounds.crashes > 0 or bounds.slow_disks
     hangs = [Hang(node_id) for node_id in bounds.node_ids if by_hand]
     commands = _with_persists(table.model, actions) if by_hand else actions
     opening = Opening(bounds.cluster, abstract_time=bounds.cluster.kind is Kind.HEARTBEAT)
-    return Counterexample(opening, (*hangs, *commands), broken.violation)
+    return Counterexample(opening, (*hangs, *commands), violation or broken.violation)
 
 
 class Step(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from paxos.errors import MisuseError
@@ -15,6 +15,7 @@ from paxos.verify.model import SOMETIMES, Bounds, Model
 from paxos.verify.parallel import run_shared
 from paxos.verify.quiet import ALWAYS, DECIDES, undecided
 from paxos.verify.search import Progress, Search, Watch
+from paxos.verify.symmetry import NamesMatterError, Symmetry, pays
 from paxos.verify.table import Table
 from paxos.verify.verdicts import NO_CONFLICT, Violation
 
@@ -53,6 +54,9 @@ class Result:
     steps: int
     """How often the library's own code was run."""
 
+    renamings: int
+    """For how many states each may stand that was seen: they differ by names alone."""
+
     always: tuple[Always, ...]
     sometimes: tuple[Sometimes, ...]
     violation: Violation | None
@@ -78,6 +82,10 @@ class Plan:
     """The one invariant to look at. A mutant breaks others on the way to it."""
 
     depth_first: bool = False
+
+    symmetry: bool = True
+    """Whether one state may stand for all that differ by names alone, where that pays."""
+
     watch: Watch = field(default=lambda _: None)
 
     workers: int = 1
@@ -104,6 +112,15 @@ def explore(bounds: Bounds, plan: Plan | None = None) -> Result:
     killed, and `MisuseError` for a checkpoint of other bounds.
     """
     plan = Plan() if plan is None else plan
+    if not (plan.symmetry and pays(bounds)):
+        return _explored(bounds, replace(plan, symmetry=False))
+    try:
+        return _explored(bounds, plan)
+    except NamesMatterError:  # a mutant may tell names apart
+        return _explored(bounds, replace(plan, symmetry=False, resume=None))
+
+
+def _explored(bounds: Bounds, plan: Plan) -> Result:
     search = _search(bounds, plan)
     violation = _run(search, plan)
     if violation is not None and search.broken is None:
@@ -111,12 +128,15 @@ def explore(bounds: Bounds, plan: Plan | None = None) -> Result:
         # their number, one tells it: a search of its own, which ends on the same level.
         search = _search(bounds, plan)
         search.run()
+    if search.symmetry is not None and search.stopped is None:
+        search.symmetry.demand_no_flaw()
     return _result(search, plan.only, violation)
 
 
 def _search(bounds: Bounds, plan: Plan) -> Search:
     table = Table(Model(bounds), plan.only)
-    return Search(table, _quiet(table, plan.only), plan.watch)
+    symmetry = Symmetry(table) if plan.symmetry else None
+    return Search(table, _quiet(table, plan.only), plan.watch, symmetry)
 
 
 def _run(search: Search, plan: Plan) -> Violation | None:
@@ -136,7 +156,7 @@ def _run(search: Search, plan: Plan) -> Violation | None:
 
 def _named_bounds(bounds: Bounds, plan: Plan) -> dict[str, str]:
     """What a checkpoint must agree on."""
-    named = {"only": repr(plan.only)}
+    named = {"only": repr(plan.only), "symmetry": repr(plan.symmetry)}
     for part in (bounds, bounds.cluster):
         named |= {each.name: repr(getattr(part, each.name)) for each in fields(part)}
     del named["cluster"]
@@ -165,6 +185,7 @@ def _result(search: Search, only: str | None, violation: Violation | None) -> Re
         table.local_states,
         table.messages,
         table.steps,
+        1 if search.symmetry is None else search.symmetry.order,
         tuple(Always(id, text, wrong != id) for id, text in always if only in (None, id)),
         tuple(Sometimes(id, text, id in table.reached) for id, text in sometimes.items()),
         violation,

@@ -284,7 +284,8 @@ class Model:
     def _started(self, node_id: str, durable: DurableState[str] | None) -> Effect:
         machine = self._cluster.start(self._cluster.identity(node_id), durable, NOW)
         snapshot = machine.snapshot()
-        return self._settled(machine, Running(snapshot, snapshot.saved), [], at_once=False)
+        before = Running(self._normalised(snapshot), snapshot.saved)
+        return self._settled(machine, before, [], at_once=False)
 
     def _settled(
         self, machine: AnyMachine, before: Running, sent: list[Sending], *, at_once: bool

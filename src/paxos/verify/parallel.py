@@ -1,7 +1,7 @@
 """One search by several processes, level by level.
 
-Each worker owns a share of the states, by what one node is and has received: it alone keeps them,
-and it alone expands them. What it finds for others goes to them by way of the parent, which sends
+Each worker owns a share of the states, by what some of the nodes are: it alone keeps them, and it
+alone expands them. What it finds for others goes to them by way of the parent, which sends
 everybody on to the next level at once. So all counts come out as with one process.
 
 A worker's table is frozen while it expands, for all must give the same numbers to the same things.
@@ -20,10 +20,10 @@ import os
 import signal
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, filterfalse
 from multiprocessing import Pipe
 from typing import NoReturn, Protocol, Self
 
@@ -33,6 +33,7 @@ from paxos.errors import FaultError
 from paxos.verify.memory import peak_bytes, without_collection
 from paxos.verify.packing import packed, unpacked
 from paxos.verify.search import STATES_A_LOOK, Holdings, Progress, Search
+from paxos.verify.table import UnknownMoveError
 from paxos.verify.verdicts import Violation
 
 WORTH_SHARING = STATES_A_LOOK
@@ -42,8 +43,11 @@ A round of messages between processes costs some milliseconds, and a level needs
 many states take a process a tenth of a second or more.
 """
 
+FAIR = 1.1
+"""How much more than its fair share a worker may have of the level at which they are forked."""
+
 MIXER = 1_000_003
-"""A prime: by its remainder, keys that differ in a bit go to any worker."""
+"""A prime: by the remainder, states that differ little go to any worker."""
 
 
 class Channel(Protocol):
@@ -60,6 +64,43 @@ class Channel(Protocol):
     def close(self) -> None:
         """Let the other end know that nothing comes any more."""
         ...
+
+
+@dataclass(frozen=True)
+class Owner:
+    """To whom each state belongs. Replies change no owner, for they change no node."""
+
+    mask: int
+    """The part of a state that decides: what some of its nodes are."""
+
+    workers: int
+
+    @classmethod
+    def fair(cls, search: Search, workers: int) -> Owner:
+        """Look at as few nodes as it takes to share the present level fairly.
+
+        What the others do then stays with one worker. Those that can be in the most states come
+        first.
+        """
+        table, level = search.table, search.levels[-2]
+        owner = cls(0, workers)
+        for mask in table.local_masks():
+            owner = cls(owner.mask | mask, workers)
+            if max(map(len, owner.sorted_(level))) <= FAIR * len(level) / workers:
+                break
+        return owner
+
+    def of(self, state: int) -> int:
+        """The index of the worker."""
+        return (state & self.mask) % MIXER % self.workers
+
+    def sorted_(self, states: Iterable[int]) -> list[list[int]]:
+        """The states of each worker."""
+        mask, workers = self.mask, self.workers
+        lists: list[list[int]] = [[] for _ in range(workers)]
+        for state in states:
+            lists[(state & mask) % MIXER % workers].append(state)
+        return lists
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -117,21 +158,22 @@ class Share:
 
     search: Search
     index: int
-    workers: int
-    node: int
-    """The state is owned by what this node is and has received."""
-
-    _foreign: list[int] = field(default_factory=list)
+    owner: Owner
+    _sent: list[int] = field(default_factory=list)
     """What this level has found for others: known until its end, so that it is sent once."""
+
+    _uncompleted: list[int] = field(default_factory=list)
+    """What has arrived, and cannot be completed before something is learned."""
 
     def __post_init__(self) -> None:
         search = self.search
         before = search.levels[-2][: search.expanded]
-        search.expanded = sum(map(self._is_mine, before))
-        search.levels = [list(filter(self._is_mine, level)) for level in search.levels]
+        search.expanded = len(before) - sum(map(self._is_foreign, before))
+        search.levels = [list(filterfalse(self._is_foreign, level)) for level in search.levels]
         search.seen = {state for level in search.levels for state in level}
         search.progress = Progress()
         search.postponed, search.journal = [], []
+        search.is_foreign = self._is_foreign
         search.table.frozen = True
 
     def obey(self, order: Order, lessons: bytes, arrived: bytes) -> tuple[Report, list[bytes]]:
@@ -142,20 +184,14 @@ class Share:
             return self.report(), [packed(search.levels[level][begin:end], search.table.width)]
         if order.next_level:
             self._next_level()
-        for_others: list[list[int]] = [[] for _ in range(self.workers)]
-        if lessons:
-            self._learn(unpacked(lessons, order.width))
-            again, search.postponed = search.postponed, []
-            self._sort(search.expand(again), for_others)
-        new = set(unpacked(arrived, order.width)) - search.seen  # two may have found the same
-        search.seen |= new
-        search.levels[-1] += new
+        found = self._learn(unpacked(lessons, order.width)) if lessons else []
+        found += self._completed(unpacked(arrived, order.width))
         part = search.levels[-2][search.expanded : search.expanded + order.expand]
         search.expanded += len(part)
         if search.broken is None:
-            self._sort(search.expand(part), for_others)
-        width = search.table.width
-        return self.report(), [packed(states, width) for states in (search.postponed, *for_others)]
+            found += search.expand(part)
+        lists = [search.postponed + self._uncompleted, *self._sort(found)]
+        return self.report(), [packed(states, search.table.width) for states in lists]
 
     def report(self) -> Report:
         """How far it is."""
@@ -172,32 +208,46 @@ class Share:
         )
 
     def _next_level(self) -> None:
-        self.search.seen.difference_update(self._foreign)
-        self._foreign.clear()
+        self.search.seen.difference_update(self._sent)
+        self._sent.clear()
         self.search.levels.append([])
         self.search.expanded = 0
 
-    def _learn(self, states: list[int]) -> None:
-        self.search.table.frozen = False
-        self.search.learn(states)
-        self.search.table.frozen = True
+    def _learn(self, lessons: list[int]) -> list[int]:
+        """Learn, do what could not be done before, and return what that finds."""
+        search = self.search
+        search.table.frozen = False
+        search.learn(lessons)
+        search.table.frozen = True
+        to_expand, search.postponed = search.postponed, []
+        to_complete, self._uncompleted = self._uncompleted, []
+        return search.expand(to_expand) + self._completed(to_complete)
 
-    def _sort(self, found: list[int], for_others: list[list[int]]) -> None:
-        """Keep what is its own of what it has found."""
-        mask, workers = self.search.table.keymasks[self.node], self.workers
-        sorted_: list[list[int]] = [[] for _ in range(workers)]
-        for state in found:
-            sorted_[(state & mask) % MIXER % workers].append(state)
-        for index, states in enumerate(sorted_):
-            if index == self.index:
-                self.search.levels[-1] += states
-            else:
-                for_others[index] += states
-                self._foreign += states
+    def _completed(self, arrived: list[int]) -> list[int]:
+        """What has arrived, as it is kept, as far as it is new."""
+        seen, found = self.search.seen, list[int]()
+        for state in arrived:
+            if state not in seen:
+                try:
+                    completed = self.search.completed(state)
+                except UnknownMoveError:
+                    self._uncompleted.append(state)
+                    continue
+                if completed not in seen:
+                    seen.add(completed)
+                    found.append(completed)
+        return found
 
-    def _is_mine(self, state: int) -> bool:
-        mask = self.search.table.keymasks[self.node]
-        return (state & mask) % MIXER % self.workers == self.index
+    def _sort(self, found: list[int]) -> list[list[int]]:
+        """Keep what is its own, and return the rest for each worker."""
+        sorted_ = self.owner.sorted_(found)
+        self.search.levels[-1] += sorted_[self.index]
+        sorted_[self.index] = []
+        self._sent.extend(chain(*sorted_))
+        return sorted_
+
+    def _is_foreign(self, state: int) -> bool:
+        return self.owner.of(state) != self.index
 
 
 @dataclass
@@ -256,11 +306,10 @@ class Team:
         self._workers: list[Worker] = []
         self._lessons: list[int] = []
         self._transitions, self._quiet = search.progress.transitions, search.progress.quiet
-        moves = [len(known) for known in search.table.moves]
-        self._node = moves.index(max(moves))  # what it can do costs most to build: once, so
+        owner = Owner.fair(search, workers)
         try:
             for index in range(workers):
-                self._workers.append(self._forked(index, workers))
+                self._workers.append(self._forked(index, owner))
             for worker in self._workers:
                 worker.receive(lists=0)
         except BaseException:
@@ -353,7 +402,7 @@ class Team:
         progress.quiet = self._quiet + sum(report.quiet for report in reports)
         self._search.table.reached.update(*(report.reached for report in reports))
 
-    def _forked(self, index: int, workers: int) -> Worker:
+    def _forked(self, index: int, owner: Owner) -> Worker:
         ours, theirs = Pipe()
         with warnings.catch_warnings():
             # Of threads at a fork, since Python 3.12. A worker takes no lock that one might hold.
@@ -362,7 +411,7 @@ class Team:
         if not process_id:
             for pipe in (ours, *(worker.pipe for worker in self._workers)):
                 pipe.close()  # else nobody sees it when the parent is gone
-            _work(theirs, self._search, index, workers, self._node)
+            _work(theirs, self._search, index, owner)
         theirs.close()
         return Worker(process_id, ours)
 
@@ -371,12 +420,12 @@ class Team:
             worker.end()
 
 
-def _work(pipe: Channel, search: Search, index: int, workers: int, node: int) -> NoReturn:
+def _work(pipe: Channel, search: Search, index: int, owner: Owner) -> NoReturn:
     """A worker's life. It ends with its parent, and runs nothing that the parent has left open."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
         gc.disable()  # see `without_collection`
-        share = Share(search, index, workers, node)
+        share = Share(search, index, owner)
         report, lists = share.report(), list[bytes]()
         while True:
             pipe.send_bytes(msgspec.json.encode(report))

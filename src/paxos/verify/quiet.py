@@ -2,48 +2,60 @@
 
 A state is quiet when no message, persist or restart changes anything: all that was sent has arrived
 everywhere. Paxos promises no progress to proposers that duel, but a ballot that nobody outbids has
-nothing to wait for: then it must have decided.
+nothing to wait for: then it must have decided, unless its proposer crashed on the way. And once
+anybody knows a decision, all others get to know it: members are told, and whoever has begun a
+ballot has asked.
 """
 
 from __future__ import annotations
 
 from paxos.heartbeat import HeartbeatNode
-from paxos.messages import NOTHING_CHOSEN
+from paxos.messages import NO_VALUE, NOTHING_CHOSEN
 from paxos.node import Node, Phase
 from paxos.proposal_id import NO_PROPOSAL
-from paxos.verify.model import Down, Local
+from paxos.verify.model import Bounds, Down, Local
 from paxos.verify.table import Table
 from paxos.verify.verdicts import Violation
 
 DECIDES = "decides-when-quiet"
 ALWAYS = (
-    "When nothing happens any more by itself, the highest ballot has decided, "
-    "and every node that takes part knows it."
+    "When nothing happens any more by itself, the highest ballot has decided, unless its proposer "
+    "crashed; and if anybody knows a decision, every member and every proposer does."
 )
 
 
 def undecided(table: Table, state: int) -> Violation | None:
-    """What is wrong with a quiet state: its highest ballot lives, and somebody does not know."""
-    locals_, bounds = table.settled(state), table.model.bounds
-    running = [node for each in locals_ if (node := _taking_part(each)) is not None]
+    """What is wrong with a quiet state: something should have been decided, and known."""
+    bounds = table.model.bounds
+    running = [node for each in table.settled(state) if (node := _taking_part(each)) is not None]
     highest = max((node.proposer.ballot for node in running), default=NO_PROPOSAL)
     if highest == NO_PROPOSAL:
         return None
     owner = next(node for node in running if node.proposer.ballot == highest)
-    _, crashes, _ = table.counters(state)
-    if owner.chosen is NOTHING_CHOSEN and owner.proposer.phase is Phase.IDLE and crashes:
-        return None  # its ballot ended with a crash, and nobody has begun another
-    must_know = running if bounds.hints else [owner]
+    if _has_crashed_since(owner) and all(node.chosen is NOTHING_CHOSEN for node in running):
+        return None
+    if bounds.hints:
+        must_know = [node for node in running if _hears_of_it(node, bounds)]
+    else:  # it counts the votes itself; nobody tells the others
+        must_know = [] if _has_crashed_since(owner) else [owner]
     for node in must_know:
-        if node.chosen is NOTHING_CHOSEN and (
-            node is owner or node.node_id in bounds.cluster.members
-        ):
+        if node.chosen is NOTHING_CHOSEN:
             return Violation(
                 DECIDES,
                 f"nothing happens any more, nobody outbids {highest}, "
                 f"and {node.node_id} knows of no decision",
             )
     return None
+
+
+def _has_crashed_since(owner: Node[str]) -> bool:
+    """Whether a node has restarted since it began its newest ballot: it wanted a value then."""
+    return owner.proposer.phase is Phase.IDLE and owner.proposer.value is NO_VALUE
+
+
+def _hears_of_it(node: Node[str], bounds: Bounds) -> bool:
+    """Whether a node is told of every decision, or has asked for it by beginning a ballot."""
+    return node.node_id in bounds.cluster.members or node.proposer.ballot != NO_PROPOSAL
 
 
 def _taking_part(local: Local) -> Node[str] | None:

@@ -43,8 +43,7 @@ class Renaming:
         if isinstance(thing, str):
             return self._names.get(thing, thing)
         if isinstance(thing, tuple):
-            items: tuple[Any, ...] = thing
-            return self._tuple(items)
+            return self._tuple(cast("Any", thing))
         if is_dataclass(thing) and not isinstance(thing, Quorums):
             return self._dataclass(thing)
         return thing  # quorums look the same under names that are allowed here
@@ -64,7 +63,7 @@ class Renaming:
         return tuple(renamed)  # one fact about one node
 
     def _dataclass(self, thing: Any) -> Any:
-        kind: type[Any] = type(thing)
+        kind = cast("Any", type(thing))
         names = self._fields_of.get(kind)
         if names is None:
             names = self._fields_of[kind] = tuple(f.name for f in fields(thing) if f.init)

@@ -13,11 +13,9 @@ from typing import NamedTuple, TypeAlias
 
 from paxos.verify.memory import peak_bytes, without_collection
 from paxos.verify.packing import packed
+from paxos.verify.symmetry import Symmetry
 from paxos.verify.table import Move, Table, UnknownMoveError
 from paxos.verify.verdicts import Violation
-
-Canonical: TypeAlias = Callable[[int], int]
-"""Gives one state for all that differ only by names."""
 
 Quiet: TypeAlias = Callable[[int], Violation | None]
 """What is wrong with a state in which nothing changes any more unless somebody wants it to."""
@@ -82,7 +80,9 @@ class Search:
     table: Table
     quiet: Quiet
     watch: Watch
-    canonical: Canonical | None = None
+    symmetry: Symmetry | None = None
+    """Gives one state for all that differ by names alone."""
+
     progress: Progress = field(default_factory=Progress)
     broken: Broken | None = None
     stopped: str | None = None
@@ -102,6 +102,9 @@ class Search:
     postponed: list[int] = field(default_factory=list)
     """The states for whose expansion a frozen table knows too little."""
 
+    is_foreign: Callable[[int], bool] | None = None
+    """Which states belong to another process: those are found here, and completed there."""
+
     is_exhausted: bool = False
     keep: Keep | None = None
     look_after: int = STATES_A_LOOK
@@ -114,7 +117,7 @@ class Search:
 
     def begin(self) -> None:
         """See the start, and no more."""
-        start = self.named(self.table.start())
+        start = self.completed(self.table.start())
         self.seen, self.levels = {start}, [[start], []]
 
     def run(self, share_at: int = sys.maxsize) -> None:
@@ -175,9 +178,12 @@ class Search:
 
     def learn(self, states: Iterable[int]) -> None:
         """Let the table learn all that the expansion of these states takes; count nothing."""
-        pupil = Search(self.table, self.quiet, self.watch, self.canonical)
-        pupil.expand(list(states))
-        self.journal += pupil.journal
+        pupil = Search(self.table, self.quiet, self.watch, self.symmetry)
+        for state in states:
+            learned = self.table.learned
+            pupil.expand([pupil.completed(state)])
+            if self.table.learned != learned:
+                self.journal.append(state)
 
     def run_depth_first(self) -> None:
         """Search depth-first: the frontier stays small, and no way is the shortest.
@@ -188,7 +194,7 @@ class Search:
             self._run_depth_first()
 
     def _run_depth_first(self) -> None:
-        start = self.named(self.table.start())
+        start = self.completed(self.table.start())
         self.seen, self.levels = {start}, [[start]]
         todo, next_look = [iter(self.expand([start]))], self.look_after
         while todo and self.broken is None and self.stopped is None:
@@ -215,9 +221,10 @@ class Search:
 
     def expand(self, states: list[int]) -> list[int]:  # noqa: C901, PLR0912 - calls would cost more than they hide
         """See all successors of these states; return those that are new. The hot loop."""
-        table, seen, canonical = self.table, self.seen, self.canonical
+        table, seen = self.table, self.seen
+        canonical = None if self.symmetry is None else self.symmetry.canonical
         moves_of, keymasks = list(enumerate(table.moves)), table.keymasks
-        with_replies = table.with_replies
+        with_replies, is_foreign = table.with_replies, self.is_foreign
         found: list[int] = []
         transitions = 0
         for state in states:
@@ -246,9 +253,10 @@ class Search:
                                 return found
                         if new in seen:
                             continue
-                        new = with_replies(new)
-                        if canonical is not None:
-                            new = canonical(new)
+                        if is_foreign is None or not is_foreign(new):
+                            new = with_replies(new)
+                            if canonical is not None:
+                                new = canonical(new)
                         if new not in seen:
                             seen.add(new)
                             found.append(new)
@@ -270,6 +278,10 @@ class Search:
     def _successors(self, state: int) -> set[int]:
         return {self.named(new) for new, _ in self.table.successors(state)}
 
+    def completed(self, state: int) -> int:
+        """The state as a search keeps it: with all replies, and by the names that stand for it."""
+        return self.named(self.table.with_replies(state))
+
     def named(self, state: int) -> int:
         """The state that stands for this one and all that differ only by names."""
-        return state if self.canonical is None else self.canonical(state)
+        return state if self.symmetry is None else self.symmetry.canonical(state)

@@ -10,8 +10,8 @@ proposer, say, those that have promised are one class and the others another. Pi
 all that tells such nodes apart, so the nodes are put in the order of these. For values there is no
 such order: all their renamings are tried, and those that matter most decide early.
 
-Two things of this are not taken for granted but checked, see `flaw`: that classes do describe each
-thing, and that the real classes do not tell names apart.
+Two things of this are not taken for granted but checked, see `demand_no_flaw`: that classes do
+describe each thing, and that the library's classes do not tell names apart.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 from math import factorial, prod
-from operator import getitem, or_
 from typing import TypeAlias
 
 from paxos.scenario.commands import Deliver
 from paxos.scenario.invariants import Fact
+from paxos.verify.model import Bounds
 from paxos.verify.renaming import (
     exchanges,
     interchangeable_nodes,
@@ -51,6 +51,18 @@ Order: TypeAlias = tuple[int, ...]
 """Exchanges of two values each, one after the other."""
 
 
+class NamesMatterError(Exception):
+    """What was found by way of symmetry is worth nothing: some class tells names apart."""
+
+
+def pays(bounds: Bounds) -> bool:
+    """Whether a search is quicker with symmetry: two renamings save less than they cost."""
+    sizes = [
+        len(names) for names in (interchangeable_nodes(bounds), *interchangeable_values(bounds))
+    ]
+    return prod(map(factorial, sizes)) > 2
+
+
 class Symmetry:
     """All that a table holds, under all names that make no difference."""
 
@@ -71,7 +83,6 @@ class Symmetry:
         self._images: list[dict[Thing, Thing]] = [{} for _ in self._exchanges]
         self._meanings: dict[int, Deliver | Fact] = {}
         self._waiting: deque[Thing] = deque()
-        self._flaw: str | None = None
 
         self._words: list[dict[int, Word]] = [{} for _ in bounds.node_ids]
         """For each node, the classes in each of its local states, shifted to where keys have it."""
@@ -85,13 +96,14 @@ class Symmetry:
         self._colour_shift = CLASS_BITS * len(self._fixed)
         self._colours: list[list[dict[int, int]]] = [[{} for _ in self._free] for _ in self._orders]
         self._placed: list[dict[int, int]] = [{} for _ in self._free]
+        self._chunks: list[dict[tuple[int, int], int]] = [{} for _ in self._orders]
         self._best: dict[int, list[tuple[int, int]]] = {}
         table.mirror = self
 
     @property
-    def is_trivial(self) -> bool:
-        """Whether no name can be exchanged for another."""
-        return not self._exchanges
+    def order(self) -> int:
+        """How many renamings there are, the one that changes nothing among them."""
+        return factorial(len(self._free)) * len(self._orders)
 
     # What the table takes up.
 
@@ -159,10 +171,10 @@ class Symmetry:
                 if image not in words:
                     todo.append(image)
                 if words.setdefault(image, tuple(classes)) != tuple(classes):
-                    self._flaw = f"classes do not describe {self._told(thing)}"
+                    raise NamesMatterError(f"classes do not describe {self._told(thing)}")
         alike = prod(factorial(word.count(each)) for each in set(word))
         if not len(words) == len(set(words.values())) == factorial(len(word)) // alike:
-            self._flaw = f"classes do not describe {self._told(first)}"
+            raise NamesMatterError(f"classes do not describe {self._told(first)}")
         return words
 
     def _classes_in(self, thing: Thing) -> Word:
@@ -179,16 +191,17 @@ class Symmetry:
 
     def _named_in(self, word: Word) -> int:
         """The one node that a message or fact names."""
-        alone = [place for place, each in enumerate(word) if word.count(each) == 1]
         if len(set(word)) > 2:
-            self._flaw = "a message names two nodes that differ by their names alone"
-        return alone[0] if alone else 0
+            raise NamesMatterError("a message names two nodes that differ by their names alone")
+        if len(word) == 2:
+            return word.index(0)  # each is alone in its class: this one may as well be it
+        return next((place for place, each in enumerate(word) if word.count(each) == 1), 0)
 
     def _demand_own_name_only(self, thing: Thing) -> None:
         place = self._free.index(thing[0])
         for exchange in self._of_nodes:
             if place not in (exchange, exchange + 1) and self._images[exchange][thing] != thing:
-                self._flaw = f"{self._told(thing)} names a node that differs by its name alone"
+                raise NamesMatterError(f"{self._told(thing)} names another interchangeable node")
 
     def _told(self, thing: Thing) -> str:
         kind, number = thing
@@ -203,6 +216,8 @@ class Symmetry:
         rest = state & self._rest_mask
         if len(self._orders) == 1:
             return self._arranged(state, 0, rest)
+        if not self._free:
+            return min([self._renamed_rest(order, rest) for order in range(len(self._orders))])
         best = self._best.get(rest)
         if best is None:
             best = self._best[rest] = self._best_orders(rest)
@@ -215,14 +230,15 @@ class Symmetry:
 
         `rest` is what belongs to no piece, with its values renamed already.
         """
-        pieces = map(state.__and__, self._piece_masks)
+        colours = self._colours[order]
         try:
-            keys = list(map(getitem, self._colours[order], pieces))
+            keys = [colours[i][state & mask] for i, mask in enumerate(self._piece_masks)]
         except KeyError:
             self._colour_pieces(order, state)
             return self._arranged(state, order, rest)
         for words, shift in self._words_at:
-            keys = list(map(or_, keys, words[rest >> shift & LOCAL_MASK]))
+            word = words[rest >> shift & LOCAL_MASK]
+            keys = [key | word[i] for i, key in enumerate(keys)]
         ordered = sorted(keys)
         if ordered == keys and order == 0:
             return state
@@ -260,7 +276,7 @@ class Symmetry:
 
     def _best_orders(self, rest: int) -> list[tuple[int, int]]:
         """The renamings of values that come first for what belongs to no piece, and what it is."""
-        images = [self._image_of(rest, self._fixed, order) for order in self._orders]
+        images = [self._renamed_rest(order, rest) for order in range(len(self._orders))]
         ranks = [self._rank(image) for image in images]
         return [(i, image) for i, image in enumerate(images) if ranks[i] == min(ranks)]
 
@@ -271,6 +287,21 @@ class Symmetry:
             index = rest >> shift & LOCAL_MASK
             rest += self._orbits[node][index] - index << shift
         return rest
+
+    def _renamed_rest(self, order: int, rest: int) -> int:
+        """What belongs to no piece, with its values renamed: looked up chunk by chunk."""
+        chunks, at, image = self._chunks[order], 0, 0
+        while rest:
+            chunk = (at, rest & LOCAL_MASK)
+            known = chunks.get(chunk)
+            if known is None:
+                nodes = [node for node in self._fixed if self._table.shifts[node] == at]
+                known = self._image_of(chunk[1] << at, nodes, self._orders[order])
+                chunks[chunk] = known
+            image |= known
+            rest >>= LOCAL_BITS
+            at += LOCAL_BITS
+        return image
 
     def _image_of(self, part: int, nodes: Iterable[int], exchanges_: Iterable[int]) -> int:
         """A part of a state, which holds the local states of these nodes, under other names."""
@@ -304,8 +335,8 @@ class Symmetry:
 
     # Whether all this is so.
 
-    def flaw(self) -> str | None:
-        """What tells names apart that should be interchangeable; None if nothing does.
+    def demand_no_flaw(self) -> None:
+        """Raise `NamesMatterError` if something tells names apart that should be interchangeable.
 
         Every step that was asked for is taken again under other names, and must do the same under
         those names. So this shows that the states seen stand for all others, too. It takes no more
@@ -314,17 +345,16 @@ class Symmetry:
         table = self._table
         todo = table.asked()
         seen = set(todo)
-        while todo and self._flaw is None:
+        while todo:
             asked = todo.pop()
             for exchange in range(len(self._exchanges)):
                 image = self._renamed_question(exchange, asked)
                 if self._answer(asked, [exchange]) != self._answer(image, []):
                     what = table.action(asked.action)
-                    self._flaw = f"names matter: '{what}' does something else under other names"
+                    raise NamesMatterError(f"'{what}' does something else under other names")
                 if image not in seen:
                     seen.add(image)
                     todo.append(image)
-        return self._flaw
 
     def _renamed_question(self, exchange: int, asked: Question) -> Question:
         table = self._table

@@ -212,6 +212,11 @@ class Table:
         """How many messages and facts have been met."""
         return len(self._bits)
 
+    def local_masks(self) -> list[int]:
+        """The part of a state that says what a node is; those with the most local states first."""
+        nodes = sorted(range(len(self.node_ids)), key=lambda node: -len(self._locals[node]))
+        return [(1 << LOCAL_BITS) - 1 << self.shifts[node] for node in nodes]
+
     def holds(self, states: Iterable[int]) -> bool:
         """Whether these can be states: made of nothing but what is interned."""
         top, local = self.base + len(self._bits), (1 << LOCAL_BITS) - 1

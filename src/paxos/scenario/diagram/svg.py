@@ -230,7 +230,7 @@ class _Drawing:
         if arrow.arrived is None:
             return
         start, tip = self._ends(arrow, arrow.arrived)
-        group = _titled(self._root, self._css(arrow), self._told(arrow))
+        group = _titled(self._root, self._css(arrow), self._told(arrow, arrow.arrived))
         if arrow.envelope.sender.node_id == arrow.envelope.recipient:
             angle = _loop(group, start, tip)
         else:
@@ -248,7 +248,7 @@ class _Drawing:
         again = ", again" if arrow.again else ""
         room = ROOM - width_of(again, 12)
         said = shortened(label_of(arrow.envelope.message), room, 12) + again
-        group = _titled(self._root, self._css(arrow), self._told(arrow))
+        group = _titled(self._root, self._css(arrow), self._told(arrow, arrow.arrived))
         _label(group, "said", said, tip[0] + side * 8, tip[1] + 13, side)
 
     def _ends(self, arrow: Arrow, arrived: int) -> tuple[Point, Point]:
@@ -274,14 +274,12 @@ class _Drawing:
         text = shortened(label_of(arrow.envelope.message), room, 12) + to_whom
         _label(group, "said", text, x + side * 31, y + 4, side)
 
-    def _told(self, arrow: Arrow) -> str:
+    def _told(self, arrow: Arrow, place: int) -> str:
         sender, recipient = arrow.envelope.sender.node_id, arrow.envelope.recipient
         to = "itself" if sender == recipient else recipient
         said = text_of_message(arrow.envelope.message)
         left = self._chart.step_at(arrow.left).label
-        if arrow.arrived is None:
-            return f"{sender} to {to}: {said}; leaves in step {left}, never arrives"
-        arrived = self._chart.step_at(arrow.arrived).label
+        arrived = self._chart.step_at(place).label
         again = " again" if arrow.again else ""
         return f"{sender} to {to}: {said}; leaves in step {left}, arrives{again} in step {arrived}"
 
