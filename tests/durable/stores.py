@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from paxos import durable
-from paxos.sim.simulated_disk import DiskState, SimulatedDisk
+from paxos.sim.disk_state import DiskState
+from paxos.sim.simulated_disk import SimulatedDisk
 
 FOLDER = Path("/store")
 STATE = FOLDER / "state"

@@ -19,7 +19,8 @@ from durable.stores import (
     torn_store,
 )
 from paxos import durable
-from paxos.sim.simulated_disk import DiskState, SimulatedDisk, crash_states
+from paxos.sim.disk_state import DiskState, crash_states
+from paxos.sim.simulated_disk import SimulatedDisk
 
 pytestmark = pytest.mark.exhaustive
 

@@ -9,7 +9,8 @@ import pytest
 
 from durable.stores import FOLDER, OWNER, SLOTS, STATE, filling, reopened, store_with, torn_store
 from paxos import durable
-from paxos.sim.simulated_disk import DiskState, SimulatedDisk, nth_call_fails
+from paxos.sim.disk_state import DiskState
+from paxos.sim.simulated_disk import SimulatedDisk, nth_call_fails
 
 OLD, NEW, TORN = filling("o"), filling("n"), filling("t")
 

@@ -22,7 +22,8 @@ from durable.stores import (
 )
 from paxos import durable
 from paxos.durable import Answer
-from paxos.sim.simulated_disk import DiskState, SimulatedDisk
+from paxos.sim.disk_state import DiskState
+from paxos.sim.simulated_disk import SimulatedDisk
 
 OLD, NEW = filling("o"), filling("n")
 STORE = store_with(OLD, NEW)

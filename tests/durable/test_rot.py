@@ -19,7 +19,8 @@ from durable.stores import (
 )
 from paxos import durable
 from paxos.durable import Answer, Report
-from paxos.sim.simulated_disk import DiskState, SimulatedDisk, crash_states
+from paxos.sim.disk_state import DiskState, crash_states
+from paxos.sim.simulated_disk import SimulatedDisk
 
 OLD, NEW, TORN = filling("o"), filling("n"), filling("t")
 STORE = store_with(OLD, NEW)

@@ -23,7 +23,8 @@ from durable.test_format import patched, with_file
 from paxos import MisuseError, durable
 from paxos.disk import real_disk
 from paxos.durable import Answer
-from paxos.sim.simulated_disk import DiskState, SimulatedDisk
+from paxos.sim.disk_state import DiskState
+from paxos.sim.simulated_disk import SimulatedDisk
 
 OLD, NEW = filling("o"), filling("n")
 

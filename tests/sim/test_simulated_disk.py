@@ -11,17 +11,8 @@ import pytest
 
 from paxos import MisuseError, durable
 from paxos.disk import Disk, PosixDisk
-from paxos.sim.simulated_disk import (
-    SECTOR_BYTES,
-    Call,
-    DiskState,
-    Drawn,
-    SimulatedDisk,
-    Torn,
-    new,
-    nth_call_fails,
-    old,
-)
+from paxos.sim.disk_state import SECTOR_BYTES, DiskState, Drawn, Torn, new, old
+from paxos.sim.simulated_disk import Call, SimulatedDisk, nth_call_fails
 
 FILE = Path("/file")
 OLD, NEW = b"o" * SECTOR_BYTES, b"n" * SECTOR_BYTES

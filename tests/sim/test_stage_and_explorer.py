@@ -34,7 +34,7 @@ class Walk:
         self.random = Random(seed)
         cluster = Cluster(("A", "B", "C"), kind)
         bounds = Bounds(
-            cluster, (("A", "x"), ("B", "y")), 9, crashes=9, timeouts=99, slow_disks=True
+            cluster, (("A", "x"), ("B", "y")), 9, crashes=9, timeouts=9, slow_disks=True
         )
         self.model = Model(bounds)
         self.locals: dict[str, Local] = {n: self.model.start(n) for n in cluster.node_ids}

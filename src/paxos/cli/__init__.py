@@ -4,9 +4,9 @@ For a cluster: init, node, decide, status, inspect. To see it work: demo. To lea
 rules, replay, sim, explore.
 
 Every command takes `--json`: one JSON object on standard output, and nothing else; `ok` in it says
-whether the exit code is 0. (`rules` prints a list: it claims nothing.) The exit code is 0 only if what the command claims holds; 1 if it does
-not, with the reason on standard error; 2 for arguments that make no sense; 3 if the outcome is
-unknown.
+whether the exit code is 0. (`rules` prints a list: it claims nothing.) The exit code is 0 only if
+what the command claims holds; 1 if it does not, with the reason on standard error; 2 for arguments
+that make no sense; 3 if the outcome is unknown.
 """
 
 from __future__ import annotations

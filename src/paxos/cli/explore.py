@@ -17,7 +17,7 @@ KINDS = ("node", "heartbeat", "roles")
 def add(commands: Commands) -> None:
     """Add the command."""
     what = "try every order of messages, crashes and timeouts within bounds, with the real classes"
-    example = "--kind roles --acceptors 3 --values 2 --ballots 2 --no-hints"
+    example = "--break promise-refuses-lower"
     command = commands.add("explore", _explore, what, example)
     _add_cluster(command)
     _add_bounds(command)

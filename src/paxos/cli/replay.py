@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add the command."""
     what = "play a scenario, and compare with what its file says; without a name, list them"
-    command = commands.add("replay", _replay, what, "01-one-decision --svg decision.svg")
+    command = commands.add("replay", _replay, what, "02-accepted-is-not-chosen --svg run.svg")
     command.add_argument(
         "scenario", nargs="?", metavar="FILE|NAME", help="a file, or one that comes with paxos"
     )

@@ -20,14 +20,12 @@ NOW = 0.0
 TO_COME = 1.0
 PASSED = -NEVER
 
-Aged = HeartbeatNode[str]
-
 CHALLENGE, ROUND, LEADER, PERSIST, SETTLE = "challenge", "round", "leader", "persist", "settle"
 ANSWER = "answer-of-"
 """With a member's ID behind it: the time for which its answer counts is over."""
 
 
-def normalised(node: Aged) -> Aged:
+def normalised(node: HeartbeatNode[str]) -> HeartbeatNode[str]:
     """The same node, of whose instants only the class is left."""
     beats = node.heartbeats
     return replace(
@@ -52,7 +50,7 @@ def _class_of(instant: float) -> float:
     return TO_COME if instant > NOW else PASSED
 
 
-def timers(node: Aged) -> tuple[str, ...]:
+def timers(node: HeartbeatNode[str]) -> tuple[str, ...]:
     """The names of the timers that may fire next."""
     beats = node.heartbeats
     if node.chosen is not NOTHING_CHOSEN:
@@ -71,7 +69,7 @@ def timers(node: Aged) -> tuple[str, ...]:
     return tuple(name for name, is_armed in armed.items() if is_armed)
 
 
-def fired(node: Aged, name: str) -> Aged:
+def fired(node: HeartbeatNode[str], name: str) -> HeartbeatNode[str]:
     """The node at the instant at which this timer is due, and no other."""
     beats = node.heartbeats
     return replace(node, heartbeats=_due(beats, name))

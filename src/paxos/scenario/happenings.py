@@ -1,7 +1,7 @@
 """What happens in a run, one thing after the other, as a stage tells it to those who watch.
 
 The printer of transcripts, the judge of the invariants and the diagrams all see these and nothing
-else. So whatever can be played can be printed, judged and drawn, by whichever world it was found.
+else. So whatever can be played can be printed, judged and drawn, whichever world has found it.
 """
 
 from __future__ import annotations

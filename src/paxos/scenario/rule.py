@@ -85,7 +85,7 @@ class Rule:
     id: str
     rule: str
     source: str
-    """Paper and section, or the contract in DESIGN that is ours."""
+    """Paper and section; or, if the rule is ours, the contract in ARCHITECTURE.md or the reason."""
 
     story: str
     """What becomes of a cluster whose nodes drop it."""

@@ -66,7 +66,7 @@ RULES_OF_ACCEPTORS: tuple[Rule, ...] = (
     Rule(
         "accept-promises-too",
         "An acceptor that accepts a proposal has thereby promised its ID.",
-        "PMS 2.2, P1a and phase 2b; Lamport's TLA+ specification sets maxBal in Phase2b",
+        "Lamport's TLA+ specification sets maxBal in Phase2b; PMS 2.2 does not say it",
         "An acceptor votes in a ballot whose Prepare it never got. Then an older Accept arrives, "
         "is not below anything promised, and replaces the vote. The next proposer is told of the "
         "older vote, adopts it, and a second value is chosen. CASSANDRA-17162 is this.",

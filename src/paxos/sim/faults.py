@@ -43,8 +43,11 @@ class Fault(enum.Enum):
 
 ALL_FAULTS = tuple(Fault)
 
-ROUGH = (Fault.LATE, Fault.REORDER, Fault.LOSS)
-"""Those without which most runs would be over with the first ballot."""
+WEATHER = (Fault.LATE, Fault.REORDER, Fault.LOSS, Fault.REPEAT, Fault.SLOW)
+"""Those that come and go for the whole cluster at once."""
+
+STORM = (Fault.LATE, Fault.REPEAT, Fault.KILL, Fault.POWER)
+"""Those that go well with a network at its worst."""
 
 CUTS = (Fault.ONE_WAY, Fault.LINK, Fault.PARTITION, Fault.PARTIAL, Fault.BRIDGE)
 """Those that cut links."""

@@ -46,7 +46,7 @@ class Network:
     def _arrival(self, link: Link, now: float, late: float) -> float:
         conditions, rng = self.conditions, self._rng
         low, high = conditions.latency
-        at = now + low * (high / low) ** rng.random()
+        at: float = now + low * (high / low) ** rng.random()
         latest = self._latest.get(link, 0.0)
         if conditions.in_order:
             at = max(at, latest)

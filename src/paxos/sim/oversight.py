@@ -98,8 +98,8 @@ SILENCE = Rule(
 )
 TALK_ENDS = Rule(
     "talk-ends",
-    "However many messages are lost, repeated and late, not all talk is about talk: a run has a"
-    " bounded number of effects.",
+    "However many messages are lost, repeated and late, talk does not breed talk without end: a run"
+    " has a bounded number of effects.",
     "paxos.machine: an answer that already waits need not wait twice",
     "A run has more than a thousand effects.",
 )

@@ -21,16 +21,8 @@ from paxos.node import DurableState
 from paxos.scenario.breakage import UNBROKEN, AnyMachine, Breakage
 from paxos.scenario.commands import Ending, Failure
 from paxos.sim.clock import Clock
-from paxos.sim.simulated_disk import (
-    SECTOR_BYTES,
-    DiskState,
-    Fault,
-    SimulatedDisk,
-    Survivor,
-    Torn,
-    new,
-    old,
-)
+from paxos.sim.disk_state import SECTOR_BYTES, DiskState, Survivor, Torn, new, old
+from paxos.sim.simulated_disk import Fault, SimulatedDisk
 from paxos.storage_errors import StorageError
 
 
@@ -52,7 +44,7 @@ class Process:
     """What is on its way to the disk."""
 
     def save(self, under_way: UnderWay) -> None:
-        """Bring it to the disk. Raises `StorageError` if the disk fails."""
+        """Bring it to the disk; then nothing is under way. Raises `StorageError` if that fails."""
         self.under_way = None
         self.store.save(encode_state(_bytes(under_way.state)))
 

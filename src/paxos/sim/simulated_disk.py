@@ -21,37 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from paxos.errors import MisuseError
-from paxos.sim.disk_state import (
-    FOLDER,
-    SECTOR_BYTES,
-    DiskState,
-    Drawn,
-    File,
-    Mixture,
-    Survivor,
-    Torn,
-    crash_states,
-    new,
-    old,
-    settled,
-)
-
-__all__ = [
-    "SECTOR_BYTES",
-    "Call",
-    "DiskState",
-    "Drawn",
-    "Fault",
-    "Mixture",
-    "Record",
-    "SimulatedDisk",
-    "Survivor",
-    "Torn",
-    "crash_states",
-    "new",
-    "nth_call_fails",
-    "old",
-]
+from paxos.sim.disk_state import FOLDER, SECTOR_BYTES, DiskState, File, Survivor, settled
 
 Fault: TypeAlias = Callable[[str], int | None]
 """Is asked before each call of a disk, given the method's name; returns an errno, or None."""

@@ -40,7 +40,8 @@ from paxos.sim.faults import (
     CRASHES,
     CUTS,
     FAILURES,
-    ROUGH,
+    STORM,
+    WEATHER,
     Fault,
 )
 
@@ -208,15 +209,15 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
     """The run of this seed: the same for the same wish, under any hash seed."""
     cluster = _draw_cluster(dice(seed, "cluster"), seed, wish)
     rng = dice(seed, "faults")
-    faults = _draw_kinds(rng, wish.faults)
-    scale = rng.choice((2, 4, 8) if cluster.kind is Kind.HEARTBEAT else (4, 8, 16))
-    lasts = _instant(cluster.timing.window * scale * rng.uniform(0.5, 1.5))
-    spells = _draw_spells(rng, cluster, faults, lasts)
+    is_storm = cluster.kind is Kind.NODE and rng.random() < 0.5
+    faults = _draw_kinds(rng, wish.faults, is_storm=is_storm)
+    lasts = _instant(cluster.timing.window * rng.choice((2, 4, 8)) * rng.uniform(0.5, 1.5))
+    spells = _draw_storm(rng, faults) if is_storm else _draw_spells(rng, cluster, faults, lasts)
     strikes = _draw_strikes(rng, cluster, faults, lasts)
     rotten = [strike.node for strike in strikes if strike.fault is Fault.ROT]
     healed = _draw_healed(rng, cluster, faults, rotten)
     rng = dice(seed, "values")
-    demands = _draw_demands(rng, cluster, lasts, spells)
+    demands = _draw_demands(rng, cluster, lasts, is_storm=is_storm)
     return Plan(
         seed=seed,
         cluster=cluster,
@@ -225,8 +226,8 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
         strikes=strikes,
         demands=demands,
         patience=_instant(cluster.timing.window * rng.uniform(0.1, 1.0)),
-        retry=rng.choice((0.0, 0.02, 0.1)),
-        impatient=Fault.KILL in faults and rng.random() < 0.7,
+        retry=rng.choice((0.0, 0.05, 0.1)),
+        impatient=Fault.KILL in faults and not is_storm,
         lasts=lasts,
         healed=healed,
         unwell=_draw_unwell(rng, cluster, healed, rotten),
@@ -261,13 +262,35 @@ def _draw_cluster(rng: random.Random, seed: int, wish: Wish) -> Cluster:
     )
 
 
-def _draw_kinds(rng: random.Random, faults: Sequence[Fault]) -> tuple[Fault, ...]:
-    """Each in or out by itself; runs differ in how many are in."""
-    share = rng.choice((0.05, 0.2, 0.4, 0.6))
-    roughness = rng.choice((0.2, 0.8))
-    return tuple(
-        fault for fault in faults if rng.random() < (roughness if fault in ROUGH else share)
+def _draw_kinds(
+    rng: random.Random, faults: Sequence[Fault], *, is_storm: bool
+) -> tuple[Fault, ...]:
+    """Each in or out by itself; runs differ in how many are in.
+
+    In a storm all machines are well, but for a few kills, and the network is at its worst. The
+    deepest mistakes need many ballots at once, and for these machines must be up.
+    """
+    if is_storm:
+        share = {Fault.LOSS: 1.0, Fault.REORDER: 1.0, **dict.fromkeys(STORM, 0.25)}
+    else:
+        share = dict.fromkeys(Fault, rng.choice((0.05, 0.2, 0.4, 0.6)))
+    return tuple(fault for fault in faults if rng.random() < share.get(fault, 0.0))
+
+
+def _draw_storm(rng: random.Random, faults: Sequence[Fault]) -> tuple[Spell, ...]:
+    """Few accept, and those who hear that all did are fewer still."""
+    some = {Accept: rng.choice((0.4, 0.7)), Chosen: 0.9}
+    loss = rng.choice((some, dict.fromkeys(WORDS, rng.choice((0.3, 0.5)))))
+    window = Timing().window
+    conditions = Conditions(
+        latency=(0.001, window if Fault.REORDER in faults else 0.05),
+        in_order=Fault.REORDER not in faults,
+        repeats=0.1 if Fault.REPEAT in faults else 0.0,
+        loss=loss if Fault.LOSS in faults else {},
+        late=dict.fromkeys(WORDS, 0.1) if Fault.LATE in faults else {},
+        held_up=(window, 4.0 * window),
     )
+    return (Spell(0.0, conditions, None, ()),)
 
 
 def _draw_spells(
@@ -276,14 +299,15 @@ def _draw_spells(
     """Bad luck comes in spells: if it were always bad, nothing would ever come about."""
     spells: list[Spell] = []
     cuts = [fault for fault in faults if fault in CUTS]
+    badness, span = rng.choice((0.4, 0.7, 1.0)), rng.choice((0.5, 1.0, 2.0))
     at = 0.0
     while at < lasts:
-        luckless = [fault for fault in faults if fault not in ROUGH or rng.random() < 0.6]
+        luckless = [fault for fault in faults if fault not in WEATHER or rng.random() < badness]
         conditions = _draw_conditions(rng, luckless, cluster.node_ids)
         cut = rng.choice(cuts) if cuts and rng.random() < 0.6 else None
         links = () if cut is None else _draw_links(rng, cut, cluster.node_ids)
         spells.append(Spell(at, conditions, cut, links))
-        at = _instant(at + cluster.timing.window * rng.choice((0.5, 1.0, 2.0)))
+        at = _instant(at + cluster.timing.window * span * rng.uniform(0.5, 1.5))
     return tuple(spells)
 
 
@@ -292,7 +316,7 @@ def _draw_conditions(
 ) -> Conditions:
     slowest = rng.choice((0.005, 0.02, 0.1))
     if Fault.REORDER in faults:
-        slowest = rng.choice((0.03, 0.1, 0.3, 1.0))
+        slowest = rng.choice((0.03, 0.1, 0.3))
     sync = (0.1, 0.25) if Fault.SLOW in faults else (0.001, rng.choice((0.002, 0.01, 0.03)))
     window = Timing().window
     return Conditions(
@@ -309,10 +333,9 @@ def _draw_conditions(
 
 def _draw_shares(rng: random.Random) -> dict[type[Any], float]:
     """A share of all messages, or a large one of some kinds alone."""
-    if rng.random() < 0.3:
-        return dict.fromkeys(WORDS, rng.choice((0.02, 0.1, 0.3, 0.5)))
-    share = rng.choice((0.2, 0.4))
-    return {word: rng.choice((0.5, 0.8, 0.95)) for word in WORDS if rng.random() < share}
+    if rng.random() < 0.4:
+        return dict.fromkeys(WORDS, rng.choice((0.05, 0.3, 0.5)))
+    return dict.fromkeys(rng.sample(WORDS, rng.randint(1, 5)), rng.choice((0.5, 0.8, 0.95)))
 
 
 def _draw_bad_links(rng: random.Random, nodes: Sequence[str]) -> dict[Link, float]:
@@ -427,23 +450,23 @@ def _draw_unwell(
 
 
 def _draw_demands(
-    rng: random.Random, cluster: Cluster, lasts: float, spells: Sequence[Spell]
+    rng: random.Random, cluster: Cluster, lasts: float, *, is_storm: bool
 ) -> tuple[Demand, ...]:
     """Who is asked for what, and when. Without heartbeats it takes asking again and again."""
-    values = VALUES[: rng.randint(1, len(VALUES))]
-    nodes = rng.sample(cluster.node_ids, rng.randint(1, len(cluster.node_ids)))
-    if cluster.kind is Kind.HEARTBEAT:
-        begins = [rng.uniform(0.0, lasts) for _ in range(rng.randint(1, 3))]
+    nodes, until = cluster.node_ids, lasts
+    if not is_storm:
+        nodes = tuple(rng.sample(nodes, rng.randint(1, len(nodes))))
+    if cluster.kind is Kind.NODE:
+        total = 1 + int(lasts / (0.05 if is_storm else rng.choice((0.05, 0.1, 0.3))))
     else:
-        begins = [spell.at for spell in spells]
-    width = rng.choice((0.01, 0.1))
+        total, until = rng.randint(1, 2 * len(nodes)), lasts * rng.choice((0.1, 0.5, 1.0))
+    values = VALUES[: rng.randint(1, len(VALUES))]
+    wanted = {node: VALUES[place % len(VALUES)] for place, node in enumerate(nodes)}
     demands: list[Demand] = []
-    for begin in begins:
-        some = rng.sample(nodes, rng.randint(1, len(nodes)))
-        demands += [
-            Demand(_instant(begin + rng.uniform(0.0, width)), node, rng.choice(values))
-            for node in some
-        ]
+    for _ in range(total):
+        node = rng.choice(nodes)
+        value = wanted[node] if is_storm else rng.choice(values)
+        demands.append(Demand(_instant(rng.uniform(0.0, until)), node, value))
     return tuple(demands)
 
 

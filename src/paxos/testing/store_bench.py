@@ -202,7 +202,7 @@ class StoreBench:
         return list(found.values())
 
     def some(self, crashes: list[Crash]) -> list[Crash]:
-        """Return some of them, for where each has many consequences."""
+        """Return a quarter of `power_cuts_at_most`, or fewer: for where each has consequences."""
         return crashes[:: 1 + len(crashes) * 4 // self.power_cuts_at_most]
 
     def attempt(self, what: str, action: Callable[[], object]) -> Exception | None:

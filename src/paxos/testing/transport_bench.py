@@ -34,7 +34,6 @@ Hear = Callable[[Envelope[Any]], object]
 TURNS = 50
 """How often the event loop turns before something is said again."""
 
-
 TALKS = 30
 """How often others talk while something must not be heard: by then it would have been."""
 

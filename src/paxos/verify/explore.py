@@ -11,7 +11,7 @@ from paxos.scenario.cluster import Kind
 from paxos.scenario.invariants import INVARIANTS
 from paxos.verify.checkpoint import Keeper, resume
 from paxos.verify.counterexample import Counterexample, counterexample
-from paxos.verify.model import SOMETIMES, Bounds, Model
+from paxos.verify.model import Bounds, Model, sometimes
 from paxos.verify.parallel import run_shared
 from paxos.verify.quiet import ALWAYS, DECIDES, undecided
 from paxos.verify.search import Progress, Search, Watch
@@ -177,7 +177,7 @@ def _result(search: Search, only: str | None, violation: Violation | None) -> Re
     always.append((NO_CONFLICT, "No node stops over damage, for there is none."))
     if table.model.bounds.cluster.kind is Kind.NODE:
         always.append((DECIDES, ALWAYS))
-    sometimes = {each.id: each.sometimes for each in INVARIANTS} | SOMETIMES
+    possible = {each.id: each.sometimes for each in INVARIANTS} | sometimes(table.model.bounds)
     return Result(
         table.model.bounds,
         search.progress,
@@ -187,7 +187,7 @@ def _result(search: Search, only: str | None, violation: Violation | None) -> Re
         table.steps,
         1 if search.symmetry is None else search.symmetry.order,
         tuple(Always(id, text, wrong != id) for id, text in always if only in (None, id)),
-        tuple(Sometimes(id, text, id in table.reached) for id, text in sometimes.items()),
+        tuple(Sometimes(id, text, id in table.reached) for id, text in possible.items()),
         violation,
         None if broken is None else counterexample(search, broken),
     )

@@ -29,7 +29,15 @@ from paxos.events import BallotLost, Event, LeadershipLost, Stopped, ValueChosen
 from paxos.heartbeat import HeartbeatNode
 from paxos.machine import Propose as Asked
 from paxos.machine import Snapshot, Tick
-from paxos.messages import NO_VALUE, Accept, Chosen, Envelope, Message, Nack
+from paxos.messages import (
+    NO_VALUE,
+    NOTHING_ACCEPTED,
+    Accept,
+    Chosen,
+    Envelope,
+    Message,
+    Nack,
+)
 from paxos.node import DurableState, Node
 from paxos.scenario import abstract_time
 from paxos.scenario.abstract_time import NOW
@@ -65,6 +73,9 @@ class Bounds:
 
     crashes: int = 0
     """How many there may be, of either kind. Restarts need no bound."""
+
+    restarts: bool = True
+    """Whether who has crashed comes back. If not, the others have to get on without it."""
 
     timeouts: int = 0
     """How many timers may fire. A node without heartbeats has none."""
@@ -164,8 +175,22 @@ SOMETIMES = {
     "group-commit": "An input is handled while a persist is under way.",
     "adopted": "A proposer proposes another value than its own.",
     "leadership-lost": "A leader stops leading.",
+    "vote-kept": "A node starts again with a vote on its disk.",
 }
 """Beside those of the invariants."""
+
+
+def sometimes(bounds: Bounds) -> dict[str, str]:
+    """Those that can come true within these bounds: one that does not was not tested."""
+    impossible = {
+        "ballot-lost": not bounds.hints or bounds.ballots < 2,
+        "persist-lost": not bounds.crashes,
+        "group-commit": not (bounds.crashes or bounds.slow_disks),
+        "adopted": bounds.ballots < 2,
+        "leadership-lost": bounds.cluster.kind is not Kind.HEARTBEAT,
+        "vote-kept": not (bounds.crashes and bounds.restarts),
+    }
+    return {id: sentence for id, sentence in SOMETIMES.items() if not impossible[id]}
 
 
 class Model:
@@ -203,7 +228,7 @@ class Model:
     def duties(self, node_id: str, local: Local) -> list[Action]:
         """What a world owes the node: a persist gets done, a process starts again."""
         if isinstance(local, Down):
-            return [Restart(node_id)]
+            return [Restart(node_id)] if self.bounds.restarts else []
         return [] if local.writing is None else [Persist(node_id)]
 
     def crashes(self, node_id: str, local: Local) -> list[Action]:
@@ -232,7 +257,9 @@ class Model:
         """
         match local, action:
             case Down(durable), Restart(node_id):
-                return self._started(node_id, durable)
+                kept = durable.accepted is not NOTHING_ACCEPTED
+                started = self._started(node_id, durable)
+                return started._replace(reached=("vote-kept",) if kept else ())
             case Down(), _:
                 return Effect(local)
             case Running(snapshot), _ if snapshot.stopped is not None:

@@ -303,14 +303,14 @@ class Team:
     def __init__(self, search: Search, workers: int) -> None:
         """Fork the workers, each with its share."""
         self._search = search
-        self._workers: list[Worker] = []
+        self.workers: list[Worker] = []
         self._lessons: list[int] = []
         self._transitions, self._quiet = search.progress.transitions, search.progress.quiet
         owner = Owner.fair(search, workers)
         try:
             for index in range(workers):
-                self._workers.append(self._forked(index, owner))
-            for worker in self._workers:
+                self.workers.append(self._forked(index, owner))
+            for worker in self.workers:
                 worker.receive(lists=0)
         except BaseException:
             self._end()
@@ -330,13 +330,13 @@ class Team:
             waiting = self._waiting()
             next_level = not waiting
             if next_level:
-                waiting = sum(worker.report.levels[-1] for worker in self._workers)
+                waiting = sum(worker.report.levels[-1] for worker in self.workers)
                 if not waiting:
                     search.progress.frontier = 0
                     search.is_exhausted = True
                     break
-                search.progress.depth = len(self._workers[0].report.levels) - 1
-            memory = peak_bytes() + sum(worker.report.bytes for worker in self._workers)
+                search.progress.depth = len(self.workers[0].report.levels) - 1
+            memory = peak_bytes() + sum(worker.report.bytes for worker in self.workers)
             search.look(waiting, memory, self.holdings)
             if search.stopped is None:
                 violation = self._round(search.look_after, next_level=next_level)
@@ -346,18 +346,18 @@ class Team:
 
     def holdings(self) -> Holdings:
         """All that the workers hold."""
-        while self._lessons or any(worker.arriving for worker in self._workers):
+        while self._lessons or any(worker.arriving for worker in self.workers):
             self._round(0)
-        reports = [worker.report for worker in self._workers]
+        reports = [worker.report for worker in self.workers]
         sizes = [sum(level) for level in zip(*(report.levels for report in reports), strict=True)]
         return Holdings(sizes, sum(report.expanded for report in reports), self._told())
 
     def _told(self) -> Iterator[bytes]:
         """The states of each level; those that were expanded before those that were not."""
-        last = len(self._workers[0].report.levels) - 1
+        last = len(self.workers[0].report.levels) - 1
         for level in range(last + 1):
             for has_expanded in (True, False) if level == last - 1 else (None,):
-                for worker in self._workers:
+                for worker in self.workers:
                     size, expanded = worker.report.levels[level], worker.report.expanded
                     begin = expanded if has_expanded is False else 0
                     end = expanded if has_expanded is True else size
@@ -368,13 +368,13 @@ class Team:
 
     def _waiting(self) -> int:
         """How many states of this level are not expanded, or on their way to whom they belong."""
-        on_their_way = sum(map(len, chain(*(worker.arriving for worker in self._workers))))
-        waiting = sum(worker.report.waiting for worker in self._workers)
+        on_their_way = sum(map(len, chain(*(worker.arriving for worker in self.workers))))
+        waiting = sum(worker.report.waiting for worker in self.workers)
         return waiting + len(self._lessons) + on_their_way // self._search.table.width
 
     def _round(self, states: int, *, next_level: bool = False) -> Violation | None:
         """Let each worker expand so many states, after it has learned and taken in what is its."""
-        search, workers, lessons = self._search, self._workers, sorted(self._lessons)
+        search, workers, lessons = self._search, self.workers, sorted(self._lessons)
         width = search.table.width
         for worker in workers:
             arrived = b"".join(worker.arriving)
@@ -395,7 +395,7 @@ class Team:
         return next(wrong, None)
 
     def _count(self) -> None:
-        reports = [worker.report for worker in self._workers]
+        reports = [worker.report for worker in self.workers]
         progress = self._search.progress
         progress.states = sum(sum(report.levels) for report in reports)
         progress.transitions = self._transitions + sum(report.transitions for report in reports)
@@ -409,14 +409,14 @@ class Team:
             warnings.simplefilter("ignore", DeprecationWarning)
             process_id = os.fork()
         if not process_id:
-            for pipe in (ours, *(worker.pipe for worker in self._workers)):
+            for pipe in (ours, *(worker.pipe for worker in self.workers)):
                 pipe.close()  # else nobody sees it when the parent is gone
             _work(theirs, self._search, index, owner)
         theirs.close()
         return Worker(process_id, ours)
 
     def _end(self) -> None:
-        for worker in self._workers:
+        for worker in self.workers:
             worker.end()
 
 
@@ -448,9 +448,7 @@ def can_share() -> bool:
     return hasattr(os, "fork")
 
 
-def run_shared(
-    search: Search, workers: int, *, worth_sharing: int = WORTH_SHARING
-) -> Violation | None:
+def run_shared(search: Search, workers: int) -> Violation | None:
     """Run a search by several processes, once it has become worth it.
 
     What is wrong is returned; how to come to it is known (`search.broken`) only if that happened
@@ -459,7 +457,7 @@ def run_shared(
     if workers < 2 or not can_share():
         search.run()
     else:
-        search.run(share_at=worth_sharing)
+        search.run(share_at=WORTH_SHARING)
         if not search.is_over:
             with without_collection(), Team(search, workers) as team:
                 return team.run()

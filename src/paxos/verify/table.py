@@ -424,11 +424,12 @@ class Table:
     def _unnoticed(
         self, node: int, local: int, actions: list[tuple[int, int]]
     ) -> list[tuple[int, int, int]]:
-        return [
-            (bit, number, result.local)
-            for bit, number in actions
-            if (result := self._result(node, local, number)) and result.is_unnoticed
-        ]
+        found = list[tuple[int, int, int]]()
+        for bit, number in actions:
+            if (result := self._result(node, local, number)) and result.is_unnoticed:
+                self.reached.update(result.effect.reached)
+                found.append((bit, number, result.local))
+        return found
 
     def successors(self, state: int) -> Iterator[tuple[int, Move]]:
         """Each state that one action makes of this one, but for itself."""
@@ -525,7 +526,7 @@ class Table:
         bits = [self.bit_of(fact) if is_remembered(fact) else 0 for fact in facts]
         sent = _union(bits) | _union(self.bit_of(Deliver(each.envelope)) for each in effect.sent)
         judgement = self._judgement(effect, facts, bits)
-        is_unnoticed = not (sent or judgement) and _is_unnoticed(before, effect)
+        is_unnoticed = not (sent or judgement or counted) and _is_unnoticed(before, effect)
         counted += effect.ballots << self._counters_at
         return Result(effect, local, sent, counted, judgement, is_unnoticed)
 

@@ -157,7 +157,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Breach:
-    """Here something stopped to hold that always must."""
+    """Here something ceases to hold that always must."""
 
     place: int
     invariant: str
@@ -368,7 +368,6 @@ _FAILURES = {
     commands.Failure.SHORT: "short write",
 }
 """What to call each failure of a disk."""
-
 
 _INPUTS: dict[type, tuple[Tone, Callable[[Any], str]]] = {
     commands.Propose: (Tone.INPUT, lambda command: f"propose {text_of_value(command.value)}"),

@@ -110,7 +110,7 @@ class _Drawing:
         _add(self._root, "desc", text=_description(self._chart))
         _add(self._root, "style").text = STYLE
         _add(self._root, "rect", "ground", width=self._layout.width, height=self._height)
-        self._draw_bands()
+        self._frame_broken_steps()
         self._draw_steps()
         self._draw_columns()
         for bar in self._chart.bars:
@@ -147,8 +147,7 @@ class _Drawing:
                 if place in self._chart.instants:
                     self._draw_instant(group, self._layout.y[place], self._chart.instants[place])
 
-    def _draw_bands(self) -> None:
-        """Frame the steps that broke something."""
+    def _frame_broken_steps(self) -> None:
         broken = [self._chart.step_at(breach.place).first for breach in self._chart.breaches]
         for step in dict.fromkeys(broken):
             top, bottom = self._layout.top[step], self._layout.bottom[step]
