@@ -190,7 +190,6 @@ class Table:
         self._results: list[dict[tuple[int, int, bool], Result | None]] = [{} for _ in range(nodes)]
         self._moves: list[dict[int, Moves]] = [{} for _ in range(nodes)]
         self._replies: list[dict[int, int]] = [{} for _ in range(nodes)]
-        self._reply_moves: list[dict[int, Moves]] = [{} for _ in range(nodes)]
 
     @property
     def moves(self) -> list[dict[int, Moves]]:
@@ -293,9 +292,6 @@ class Table:
                 known = moves.get(move.what)
                 if known is None or (move.is_duty and not known.is_duty):
                     moves[move.what] = move
-        replies = tuple(move for move in moves.values() if move.is_reply)
-        self._reply_moves[node][key] = replies
-        self._replies[node][key] = _union(reply.sent for reply in replies)
         found = self._moves[node][key] = tuple(m for m in moves.values() if not m.is_reply)
         return found
 
@@ -357,19 +353,25 @@ class Table:
                 key = state & self.keymasks[node]
                 replies = known.get(key)
                 if replies is None:
-                    self.build(node, key)
-                    replies = known[key]
+                    replies = known[key] = _union(m.sent for m in self._replies_of(node, key))
                 state |= replies
             if state == before:
                 return state
+
+    def _replies_of(self, node: int, key: int) -> list[Move]:
+        """The replies of one node: all from where it is, for whoever moves on changes."""
+        local = key >> self.shifts[node] & ((1 << LOCAL_BITS) - 1)
+        row = self._row(node, local, Way(local, ()), self._limits(key), key)
+        arriving = [move for bit, move in row.deliveries if key & bit]
+        return [move for move in (*arriving, *row.others) if move.is_reply]
 
     def replies(self, state: int) -> list[Move]:
         """Those replies, in an order in which they can be given."""
         given: list[Move] = []
         while True:
             before = state
-            for node, known in enumerate(self._reply_moves):
-                for reply in known[state & self.keymasks[node]]:
+            for node, keymask in enumerate(self.keymasks):
+                for reply in self._replies_of(node, state & keymask):
                     if reply.sent & ~state:
                         given.append(reply)
                         state |= reply.sent
