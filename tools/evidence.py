@@ -30,6 +30,9 @@ MEMORY = "--memory 12"
 """Gibibytes: what a machine of 16 has left."""
 
 
+SIZES = ("acceptors", "values", "ballots")
+
+
 class Run(NamedTuple):
     """A command, and the object that it printed."""
 
@@ -58,18 +61,20 @@ _ROLES = "explore --kind roles"
 
 EXPLORATIONS = (
     f"{_NODE} --ballots 2",
-    f"{_NODE} --ballots 2 --crashes 1 {MEMORY} --seconds 2400",
-    f"{_NODE} --ballots 3 {MEMORY} --seconds 900",
-    f"{_NODE} --ballots 3 --crashes 1 {MEMORY} --seconds 900",
-    f"{_HEARTBEAT} --proposers 1 --ballots 2 --timeouts 1 {MEMORY} --seconds 900",
-    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 900",
-    f"{_HEARTBEAT} --proposers 2 --ballots 2 {MEMORY} --seconds 1800",
-    f"{_HEARTBEAT} --proposers 2 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 900",
+    f"{_NODE} --ballots 2 --crashes 1 {MEMORY} --seconds 1800",
+    f"{_NODE} --ballots 3 {MEMORY} --seconds 300",
+    f"{_NODE} --ballots 3 --crashes 1 {MEMORY} --seconds 300",
+    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 {MEMORY} --seconds 300",
+    f"{_HEARTBEAT} --proposers 1 --ballots 2 --timeouts 1 {MEMORY} --seconds 600",
+    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 300",
+    f"{_HEARTBEAT} --proposers 2 --ballots 2 {MEMORY} --seconds 300",
+    f"{_HEARTBEAT} --proposers 2 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 300",
     f"{_ROLES} --acceptors 3 --values 2 --ballots 2",
     f"{_ROLES} --acceptors 3 --values 2 --ballots 3 --no-hints",
-    f"{_ROLES} --acceptors 3 --values 2 --ballots 2 --crashes 1 {MEMORY} --seconds 900",
+    f"{_ROLES} --acceptors 3 --values 2 --ballots 3 {MEMORY} --seconds 300",
+    f"{_ROLES} --acceptors 3 --values 2 --ballots 2 --crashes 1 {MEMORY} --seconds 300",
     f"{_ROLES} --acceptors 5 --values 1 --ballots 2 --no-hints",
-    f"{_ROLES} --acceptors 5 --values 2 --ballots 2 --no-hints {MEMORY} --seconds 900",
+    f"{_ROLES} --acceptors 5 --values 2 --ballots 2 --no-hints {MEMORY} --seconds 300",
 )
 
 SIMULATIONS = (
@@ -78,13 +83,17 @@ SIMULATIONS = (
 )
 
 
+TLC = {"2 1 2": 81, "2 2 2": 145, "3 1 2": 1681, "3 2 2": 3921}
+"""Distinct states that Lamport's model checker counts: acceptors, values, ballots."""
+
+
 def _of_rule(rule: Rule) -> str | None:
     """The command that finds a rule's mutant."""
     match rule.found_by:
-        case FoundBy.EXPLORER:
+        case FoundBy.EXPLORER | FoundBy.EXACT_COUNT:
             return f"explore --break {rule.id}"
         case FoundBy.SIMULATOR:
-            return f"sim --break {rule.id} --seeds 2000 --until-failure"
+            return f"sim --break {rule.id} --seeds 2000"
         case _:
             return f"replay break-{rule.id}" if rule.has_scenario else None
 
@@ -263,16 +272,19 @@ def _finding(rule: Rule, run: Run) -> Sequence[object]:
     match rule.found_by:
         case FoundBy.EXPLORER:
             found = said.get("violated") or "**nothing**"
-            return found, said.get("steps", ""), said["states"], float(said["seconds"])
+            return found, said.get("steps") or "", said["states"], float(said["seconds"])
+        case FoundBy.EXACT_COUNT:
+            return said["sentence"], "", said["distinct"], ""
         case FoundBy.SIMULATOR:
-            failures = said["failures"]
+            seconds, failures = float(said["seconds"]), said["failures"]
             if not failures:
-                return "**nothing**", "", said["runs"], float(said["seconds"])
-            first = failures[0]
-            return first["invariant"], first.get("steps", ""), said["runs"], float(said["seconds"])
+                return "**nothing**", "", said["runs"], seconds
+            steps = min(each["steps"] for each in failures if each["steps"] is not None)
+            broken = ", ".join(sorted({each["invariant"] for each in failures}))
+            return broken, steps, f"{len(failures)} of {said['runs']:,} seeds", seconds
         case _:
-            broken = ", ".join(sorted({each["invariant"] for each in said.get("broken", ())}))
-            return broken or rule.breaks, said.get("commands", ""), f"`{rule.test}`", ""
+            broken = ", ".join(sorted({each["invariant"] for each in said["broken"]}))
+            return broken or rule.breaks, said["steps"], f"`{rule.test}`", ""
 
 
 def _simulation(run: Run) -> Sequence[object]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from paxos.errors import MisuseError
 from paxos.scenario.cluster import Cluster, Kind
 from paxos.scenario.transcript import write
 from paxos.sim.player import play
@@ -132,3 +134,19 @@ def test_a_counterexample_found_by_symmetry_is_a_run_of_real_nodes(rule: str) ->
     assert (violation.invariant, violation.sentence) in {
         (broke.invariant, broke.sentence) for broke in played.broken
     }
+
+
+def test_a_search_by_symmetry_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    bounds, file = separate_roles(3, 2, 2), tmp_path / "checkpoint"
+    stop = Plan(checkpoint=file, watch=lambda p: "enough" if p.states > 300 else None)
+    assert explore(bounds, stop).stopped == "enough"
+    resumed = explore(bounds, Plan(resume=file))
+    assert resumed.exhausted
+    assert resumed.progress.states == explore(bounds).progress.states
+
+
+def test_a_checkpoint_of_a_search_by_symmetry_is_none_for_a_search_without(tmp_path: Path) -> None:
+    bounds, file = separate_roles(3, 2, 2), tmp_path / "checkpoint"
+    explore(bounds, Plan(checkpoint=file))
+    with pytest.raises(MisuseError, match="symmetry is True there and False here"):
+        explore(bounds, Plan(resume=file, symmetry=False))

@@ -67,6 +67,9 @@ def _add_campaign(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--dask", metavar="ADDRESS", help="run them on this scheduler's cluster")
     group.add_argument(
+        "--until-failure", action="store_true", help="end with the first failure, and shrink it"
+    )
+    group.add_argument(
         "--save", type=Path, metavar="DIR", help="write shrunk failures there, as scenarios"
     )
 

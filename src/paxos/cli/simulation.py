@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -39,7 +39,10 @@ SECONDS_A_LINE = 10.0
 
 
 def run_sim(options: argparse.Namespace, out: Console) -> Answer:
-    """Run the seeds that were asked for. It claims that in none of them an invariant is broken."""
+    """Run the seeds that were asked for.
+
+    It claims that none of them breaks an invariant; of nodes that drop a rule, that one does.
+    """
     if options.faults == "help":
         return _tell_faults(out)
     fewest, most = options.nodes
@@ -87,13 +90,14 @@ def _run_one(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
     out.print(f"faults: {' '.join(fault.label for fault in plan.faults) or 'none'}")
     if outcome.broken is None:
         out.print(Text("nothing is broken", "green"))
-        return OK, answer
+        return (OK if wish.breaks is None else FAILED), answer
     finding = find(options.seed, wish)
     out.print(finding.text)
-    path = None if options.save is None else _save(finding, options.save, out)
+    path = _save(finding, options.save, out)
     _show_failure(finding.failure, wish, path, out)
     answer["failures"] = [_failure_as_json(finding.failure, wish, finding, path)]
-    answer["transcript"] = finding.text
+    if wish.breaks is not None:
+        return OK, answer
     return FAILED, answer | {"error": f"{outcome.broken.invariant} is broken"}
 
 
@@ -109,14 +113,21 @@ def _run_many(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
     )
     began = time.perf_counter()
     with workers as (executor, parallel), _shown(len(seeds), began, out) as show:
-        summary = run_campaign(wish, seeds, executor, parallel=parallel, progress=show)
+        summary = run_campaign(
+            wish,
+            seeds,
+            executor,
+            parallel=parallel,
+            until_failure=options.until_failure,
+            progress=show,
+        )
     seconds = time.perf_counter() - began
     _show_summary(summary, seconds, parallel, out)
-    saved = _save_some(summary, options.save, out)
+    findings = _shrink_some(summary, options)
+    paths = {seed: _save(each, options.save, out) for seed, each in findings.items()}
     for failure in summary.failures[:MOST_SHOWN]:
-        _, path = saved.get(failure.seed, (None, None))
-        _show_failure(failure, wish, path, out)
-    return _answer(summary, seconds, parallel, saved)
+        _show_failure(failure, wish, paths.get(failure.seed), out)
+    return _answer(summary, seconds, parallel, findings, paths)
 
 
 @contextmanager
@@ -158,20 +169,20 @@ def _bar(out: Console) -> Progress:
     )
 
 
-def _save_some(
-    summary: Summary, folder: Path | None, out: Console
-) -> dict[int, tuple[Finding, Path]]:
-    """Shrink and save one failure of each invariant, then others, up to a bound."""
-    if folder is None:
-        return {}
+def _shrink_some(summary: Summary, options: argparse.Namespace) -> dict[int, Finding]:
+    """Shrink one failure of each invariant, then others, up to a bound; by their seeds."""
+    most = 1 if options.until_failure or options.breaks is not None else 0
+    if options.save is not None:
+        most = MOST_SAVED
     first_of_each = {failure.invariant: failure for failure in reversed(summary.failures)}
     chosen = [*first_of_each.values(), *summary.failures]
-    seeds = list(dict.fromkeys(failure.seed for failure in chosen))[:MOST_SAVED]
-    findings = [find(seed, summary.wish) for seed in seeds]
-    return {finding.failure.seed: (finding, _save(finding, folder, out)) for finding in findings}
+    seeds = list(dict.fromkeys(failure.seed for failure in chosen))[:most]
+    return {seed: find(seed, summary.wish) for seed in seeds}
 
 
-def _save(finding: Finding, folder: Path, out: Console) -> Path:
+def _save(finding: Finding, folder: Path | None, out: Console) -> Path | None:
+    if folder is None:
+        return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -218,7 +229,11 @@ def _sometimes(summary: Summary) -> list[tuple[str, int]]:
 
 
 def _answer(
-    summary: Summary, seconds: float, parallel: int, saved: dict[int, tuple[Finding, Path]]
+    summary: Summary,
+    seconds: float,
+    parallel: int,
+    findings: Mapping[int, Finding],
+    paths: Mapping[int, Path | None],
 ) -> Answer:
     wish = summary.wish
     answer: dict[str, Any] = {
@@ -235,12 +250,14 @@ def _answer(
         "never_happened": summary.never_happened,
         "interrupted": summary.interrupted,
         "failures": [
-            _failure_as_json(failure, wish, *saved.get(failure.seed, (None, None)))
+            _failure_as_json(failure, wish, findings.get(failure.seed), paths.get(failure.seed))
             for failure in summary.failures
         ],
     }
-    if summary.failures:
+    if summary.failures and wish.breaks is None:
         return FAILED, answer | {"error": f"{len(summary.failures)} runs broke an invariant"}
+    if wish.breaks is not None and not summary.failures and not summary.interrupted:
+        return FAILED, answer | {"error": f"no run shows that {wish.breaks} is broken"}
     if summary.interrupted:
         return UNKNOWN, answer | {"error": f"interrupted after {summary.runs} runs"}
     return OK, answer
@@ -256,5 +273,6 @@ def _failure_as_json(
         "effects": failure.effects,
         "replay": replay_line(failure.seed, wish),
         "steps": None if finding is None else finding.steps,
-        "scenario": None if path is None else str(path),
+        "scenario": None if finding is None else finding.text,
+        "path": None if path is None else str(path),
     }

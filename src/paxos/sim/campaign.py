@@ -127,9 +127,10 @@ def run_campaign(
     executor: Executor,
     *,
     parallel: int,
+    until_failure: bool = False,
     progress: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
-    """Run these seeds, and say what came of them.
+    """Run these seeds, or those up to the first failure, and say what came of them.
 
     `parallel` is how many workers the executor has; `progress` is called with what is known so far.
     An interruption (KeyboardInterrupt) ends the campaign early, and what is known is returned.
@@ -148,18 +149,23 @@ def run_campaign(
             for future in done:
                 summary.add(_read(future.result()))
             progress(summary)
+            if until_failure and summary.failures:
+                # Those that are under way were asked for before, so their seeds may be lower.
+                questions = iter(())
     except KeyboardInterrupt:
         summary.interrupted = True
         for future in pending:
             future.cancel()
     except BrokenProcessPool as error:
         raise FaultError(f"a worker has died: {error}. Is there enough memory?") from error
+    if until_failure:
+        del summary.failures[1:]
     return summary
 
 
 @contextmanager
 def local_workers(count: int | None = None) -> Generator[tuple[Executor, int]]:
-    """So many processes on this machine, one for each core unless told: an executor, and how many."""
+    """So many processes on this machine, one a core unless told: an executor, and how many."""
     workers = count or os.cpu_count() or 1
     # A fresh interpreter each: to fork a process that has threads is asking for trouble.
     context = multiprocessing.get_context("spawn")

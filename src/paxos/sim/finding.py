@@ -70,4 +70,5 @@ def find(seed: int, wish: Wish, replays: int = MOST_REPLAYS) -> Finding:
 
 
 def _wrapped(*paragraphs: str) -> str:
-    return "\n".join(row for each in paragraphs for row in textwrap.wrap(each, WIDTH, break_on_hyphens=False))
+    wrapped = (textwrap.wrap(each, WIDTH, break_on_hyphens=False) for each in paragraphs)
+    return "\n".join(row for rows in wrapped for row in rows)

@@ -40,7 +40,8 @@ class Network:
                 self._happened[Fault.LOSS] += 1
             else:
                 arrivals.append(self._arrival(link, now, late))
-        self._happened[Fault.REPEAT] += len(arrivals) > 1
+        if len(arrivals) > 1:
+            self._happened[Fault.REPEAT] += 1
         return arrivals
 
     def _arrival(self, link: Link, now: float, late: float) -> float:

@@ -85,10 +85,10 @@ PROGRESS = Rule(
 )
 LEADER_EXISTS = Rule(
     "leader-exists",
-    "Once quorums of both phases are well, and nothing is decided, one node leads, and all who are"
-    " well follow it, within a bound.",
+    "Once quorums of both phases are well, and nothing is decided, a node leads, and a phase-2"
+    " quorum of those who are well follows it, within a bound.",
     "PMS 2.4: a distinguished proposer must be selected",
-    "A leader is there that nobody followed before.",
+    "Nobody asks for a value, and a leader is there all the same.",
 )
 SILENCE = Rule(
     "silence",

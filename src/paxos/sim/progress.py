@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from paxos.heartbeat import HeartbeatNode
 from paxos.node import Node, Phase
+from paxos.proposal_id import NO_PROPOSAL, ProposalID
 from paxos.scenario.cluster import Kind
 from paxos.scenario.happenings import Broke
 from paxos.sim.oversight import LEADER_EXISTS, PROGRESS, SILENCE
@@ -61,7 +62,7 @@ class Progress:
         run = self._run
         if not run.plan.afterwards:
             if not self._wait("leader", WINDOWS_TO_SETTLE, self._is_settled):
-                self._miss(LEADER_EXISTS.id, WINDOWS_TO_SETTLE, "no leader is followed by all")
+                self._miss(LEADER_EXISTS.id, WINDOWS_TO_SETTLE, "no leader is followed by a quorum")
                 return
             if not self._all_know():
                 run.overseer.reached.add(LEADER_EXISTS.id)
@@ -71,9 +72,13 @@ class Progress:
             self._miss(PROGRESS.id, WINDOWS_ONCE_ASKED, f"{ignorant} know no decision")
 
     def _demand_by_asking(self) -> None:
-        """One after the other, so that there is no duel."""
+        """One after the other, so that there is no duel.
+
+        First the one that has promised most: its next ballot is above all that the others have
+        promised. A restart forgets what refusals told of that.
+        """
         run = self._run
-        for node_id in self._healed:
+        for node_id in sorted(self._healed, key=self._promised, reverse=True):
             began = run.now
             while run.broken is None and not run.knows(node_id):
                 if run.now >= began + WINDOWS_FOR_ONE * self._window:
@@ -138,11 +143,22 @@ class Progress:
         return isinstance(node, Node) and node.proposer.phase is Phase.IDLE
 
     def _is_settled(self) -> bool:
-        """Whether all know a decision, or all follow one of them."""
+        """Whether all know a decision, or a leader can get its proposals chosen.
+
+        Not all need follow it: who has promised more, to one that is gone, does not accept what it
+        proposes, and asks for ever. That does no harm.
+        """
         if self._all_know():
             return True
-        nodes = {node_id: self._run.node(node_id) for node_id in self._healed}
+        nodes = {node_id: self._run.node(node_id) for node_id in self._run.plan.cluster.node_ids}
         beats = {n: node.heartbeats for n, node in nodes.items() if isinstance(node, HeartbeatNode)}
-        followed = {beats[node_id].leader for node_id in self._members}
-        leads = [beat.ballot for beat in beats.values() if beat.leads]
-        return len(leads) == 1 and followed == set(leads)
+        quorums = self._run.plan.cluster.real_quorums
+        return any(
+            quorums.has_phase2([n for n in self._members if beats[n].leader == leading.ballot])
+            for leading in beats.values()
+            if leading.leads
+        )
+
+    def _promised(self, node_id: str) -> ProposalID:
+        node = self._run.node(node_id)
+        return node.acceptor.promised if isinstance(node, Node) else NO_PROPOSAL

@@ -328,7 +328,8 @@ class Run:
             return
         if process.hangs:
             process.is_held = True
-            self.happened[Fault.HANG] += 1
+            if Fault.HANG in self.plan.faults:  # else it is unwell for good
+                self.happened[Fault.HANG] += 1
         elif not self._waits(node_id, self._persist, about):
             self._do(node_id, Persist(node_id))
 
@@ -337,11 +338,7 @@ class Run:
         if self._waits(node_id, self._demand, demand):
             return
         process, node = self._processes[node_id], self.node(node_id)
-        if (
-            self.plan.impatient
-            and isinstance(node, Node)
-            and node.proposer.phase is not Phase.IDLE
-        ):
+        if self.plan.impatient and isinstance(node, Node) and node.proposer.phase is not Phase.IDLE:
             self._crash(node_id, Fault.KILL, Ending.KILL_WRITTEN)
             self._restart(node_id)
         self.propose(node_id, demand.value)

@@ -357,9 +357,7 @@ def _draw_strikes(
     striking = [fault for fault in faults if fault in STRIKING]
     if striking:
         total = 1 + int(lasts / cluster.timing.window * rng.choice((0.3, 1.0, 3.0)))
-        strikes += [
-            _draw_strike(rng, cluster, rng.choice(striking), lasts) for _ in range(total)
-        ]
+        strikes += [_draw_strike(rng, cluster, rng.choice(striking), lasts) for _ in range(total)]
     return tuple(strikes)
 
 

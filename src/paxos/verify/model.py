@@ -49,7 +49,7 @@ from paxos.scenario.invariants import Fact, Learned
 AnyEnvelope: TypeAlias = Envelope[Any]
 
 MAX_COUNT = 63
-"""How many ballots, crashes or timeouts can be counted: a table has six bits for each."""
+"""How many ballots, crashes or timeouts a table can count: so many as six bits hold."""
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,8 @@ class Search:
                             new = with_replies(new)
                             if canonical is not None:
                                 new = canonical(new)
+                                if new not in seen:
+                                    with_replies(new)  # see `completed`
                         if new not in seen:
                             seen.add(new)
                             found.append(new)
@@ -279,8 +281,13 @@ class Search:
         return {self.named(new) for new, _ in self.table.successors(state)}
 
     def completed(self, state: int) -> int:
-        """The state as a search keeps it: with all replies, and by the names that stand for it."""
-        return self.named(self.table.with_replies(state))
+        """The state as a search keeps it: with all replies, and by the names that stand for it.
+
+        Under these names, too, the table learns its replies at once, and not when it happens to be
+        asked: so what it learns depends on the states expanded alone.
+        """
+        named = self.named(self.table.with_replies(state))
+        return named if self.symmetry is None else self.table.with_replies(named)
 
     def named(self, state: int) -> int:
         """The state that stands for this one and all that differ only by names."""

@@ -20,17 +20,15 @@ from typing import NamedTuple, Protocol, TypeAlias
 from paxos.errors import MisuseError
 from paxos.scenario.commands import Crash, Deliver, Propose, Timer
 from paxos.scenario.invariants import Fact, Proposed, Sent
-from paxos.verify.model import Action, Down, Effect, Local, Model, Running, Sending
+from paxos.verify.model import MAX_COUNT, Action, Down, Effect, Local, Model, Running, Sending
 from paxos.verify.packing import width_for
 from paxos.verify.verdicts import Judge, Judgement, Violation, is_remembered
 
 LOCAL_BITS = 22
 """Room for the number of a local state: four million for each node."""
 
-COUNTER_BITS = 6
+COUNTER_BITS = MAX_COUNT.bit_length()
 """Room for each of the three counters: ballots, crashes, timeouts."""
-
-MAX_COUNT = (1 << COUNTER_BITS) - 1
 
 
 class Result(NamedTuple):
@@ -132,7 +130,7 @@ class Question(NamedTuple):
 
 
 class Mirror(Protocol):
-    """Is told of all that a table takes up, and may let it take up more."""
+    """Is told of each new local state, message and fact of a table, and may let it take up more."""
 
     def met_local(self, node: int, index: int) -> None:
         """There is a new local state."""
@@ -260,8 +258,7 @@ class Table:
 
     def answer(self, asked: Question) -> Result | None:
         """What an action does: by the library's own step, once. None if a bound forbids it."""
-        node, local, action, at_once = asked
-        return self._result(node, local, action, at_once=at_once)
+        return self._result(asked.node, asked.local, asked.action, at_once=asked.at_once)
 
     def facts(self, state: int) -> list[Fact]:
         """All facts of a state."""
