@@ -61,20 +61,19 @@ _ROLES = "explore --kind roles"
 
 EXPLORATIONS = (
     f"{_NODE} --ballots 2",
-    f"{_NODE} --ballots 2 --crashes 1 {MEMORY} --seconds 1800",
-    f"{_NODE} --ballots 3 {MEMORY} --seconds 300",
-    f"{_NODE} --ballots 3 --crashes 1 {MEMORY} --seconds 300",
-    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 {MEMORY} --seconds 300",
-    f"{_HEARTBEAT} --proposers 1 --ballots 2 --timeouts 1 {MEMORY} --seconds 600",
-    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 300",
-    f"{_HEARTBEAT} --proposers 2 --ballots 2 {MEMORY} --seconds 300",
-    f"{_HEARTBEAT} --proposers 2 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 300",
+    f"{_NODE} --ballots 2 --crashes 1 {MEMORY}",
+    f"{_NODE} --ballots 3 {MEMORY} --seconds 180",
+    f"{_NODE} --ballots 3 --crashes 1 {MEMORY} --seconds 120",
+    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 {MEMORY} --seconds 180",
+    f"{_HEARTBEAT} --proposers 1 --ballots 2 --timeouts 1 {MEMORY} --seconds 180",
+    f"{_HEARTBEAT} --proposers 2 --ballots 2 {MEMORY} --seconds 180",
+    f"{_HEARTBEAT} --proposers 2 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 120",
     f"{_ROLES} --acceptors 3 --values 2 --ballots 2",
+    f"{_ROLES} --acceptors 3 --values 2 --ballots 2 --crashes 1",
     f"{_ROLES} --acceptors 3 --values 2 --ballots 3 --no-hints",
-    f"{_ROLES} --acceptors 3 --values 2 --ballots 3 {MEMORY} --seconds 300",
-    f"{_ROLES} --acceptors 3 --values 2 --ballots 2 --crashes 1 {MEMORY} --seconds 300",
-    f"{_ROLES} --acceptors 5 --values 1 --ballots 2 --no-hints",
-    f"{_ROLES} --acceptors 5 --values 2 --ballots 2 --no-hints {MEMORY} --seconds 300",
+    f"{_ROLES} --acceptors 3 --values 2 --ballots 3 {MEMORY} --seconds 180",
+    f"{_ROLES} --acceptors 5 --values 2 --ballots 2 --no-hints",
+    f"{_ROLES} --acceptors 5 --values 2 --ballots 2 {MEMORY} --seconds 180",
 )
 
 SIMULATIONS = (
@@ -93,7 +92,7 @@ def _of_rule(rule: Rule) -> str | None:
         case FoundBy.EXPLORER | FoundBy.EXACT_COUNT:
             return f"explore --break {rule.id}"
         case FoundBy.SIMULATOR:
-            return f"sim --break {rule.id} --seeds 2000"
+            return f"sim --break {rule.id} --seeds 2000 --until-failure"
         case _:
             return f"replay break-{rule.id}" if rule.has_scenario else None
 
@@ -281,7 +280,7 @@ def _finding(rule: Rule, run: Run) -> Sequence[object]:
                 return "**nothing**", "", said["runs"], seconds
             steps = min(each["steps"] for each in failures if each["steps"] is not None)
             broken = ", ".join(sorted({each["invariant"] for each in failures}))
-            return broken, steps, f"{len(failures)} of {said['runs']:,} seeds", seconds
+            return broken, steps, f"found after {said['runs']:,} seeds", seconds
         case _:
             broken = ", ".join(sorted({each["invariant"] for each in said["broken"]}))
             return broken or rule.breaks, said["steps"], f"`{rule.test}`", ""
