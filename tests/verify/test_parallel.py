@@ -9,6 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
+from paxos.errors import FaultError
+from paxos.verify import Bounds, Plan, explore, parallel
+from paxos.verify.packing import packed, unpacked
+from paxos.verify.parallel import Order, Owner, Share, Team, can_share, run_shared
+from paxos.verify.search import Progress, Search
 from verify.searches import (
     ALL,
     BREAKS,
@@ -19,12 +25,6 @@ from verify.searches import (
     found_by,
     search_of,
 )
-
-from paxos.errors import FaultError
-from paxos.verify import Bounds, Plan, explore, parallel
-from paxos.verify.packing import packed, unpacked
-from paxos.verify.parallel import Order, Owner, Share, Team, can_share, run_shared
-from paxos.verify.search import Progress, Search
 
 pytestmark = pytest.mark.skipif(not can_share(), reason="processes cannot be forked here")
 
@@ -101,8 +101,7 @@ def test_a_worker_takes_nothing_up_but_what_all_learn() -> None:
     report, (unknown, *_) = share.obey(Order(width, 1_000), b"", b"")
     assert unknown
     assert report.learned == learned
-    report, (unknown, *_) = share.obey(Order(width, 0), unknown, b"")
-    assert not unknown
+    report, _ = share.obey(Order(width, 0), unknown, b"")
     assert report.learned > learned
 
 
@@ -158,9 +157,10 @@ def test_no_process_is_left_when_the_search_ends_or_fails() -> None:
         raise RuntimeError("for a test")
 
     search.watch = fail
-    with pytest.raises(RuntimeError), Team(search, 2) as team:
+    with Team(search, 2) as team:
         workers = [worker.process_id for worker in team.workers]
-        team.run()
+        with pytest.raises(RuntimeError):
+            team.run()
     for process_id in workers:
         with pytest.raises(ChildProcessError):
             os.waitpid(process_id, os.WNOHANG)
@@ -169,17 +169,19 @@ def test_no_process_is_left_when_the_search_ends_or_fails() -> None:
 def test_a_worker_that_is_killed_is_missed() -> None:
     search = search_of(CRASHING)
     search.run(share_at=10)
-    with Team(search, 2) as team, pytest.raises(FaultError, match="set a bound on memory"):
+    with Team(search, 2) as team:
         os.kill(team.workers[1].process_id, signal.SIGKILL)
-        team.run()
+        with pytest.raises(FaultError, match="set a bound on memory"):
+            team.run()
 
 
 def test_what_fails_in_a_worker_is_seen_outside() -> None:
     search = search_of(CRASHING)
     search.run(share_at=10)
-    with Team(search, 2) as team, pytest.raises(AssertionError, match="DecodeError"):
+    with Team(search, 2) as team:
         team.workers[0].pipe.send_bytes(b"no order")
-        team.workers[0].receive(lists=0)
+        with pytest.raises(AssertionError, match="DecodeError"):
+            team.workers[0].receive(lists=0)
 
 
 def test_a_worker_ends_when_its_parent_is_gone() -> None:

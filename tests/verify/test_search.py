@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
-from verify.searches import ALL, BREAKS, BROKEN, CRASHING, DUELLING, SEPARATE, found_by, search_of
 
 from paxos.errors import MisuseError
 from paxos.verify import Bounds, Plan, explore
 from paxos.verify.search import Progress
+from verify.searches import ALL, BREAKS, BROKEN, CRASHING, DUELLING, SEPARATE, found_by, search_of
 
 every_cluster = pytest.mark.parametrize("bounds", ALL.values(), ids=ALL)
 
@@ -36,7 +37,7 @@ def test_each_level_is_one_step_from_the_one_before_and_not_less(bounds: Bounds)
     search = search_of(bounds)
     search.run()
     nearer: set[int] = set()
-    for level, following in zip(search.levels, search.levels[1:], strict=False):
+    for level, following in pairwise(search.levels):
         nearer |= set(level)
         steps = {new for state in level for new, _ in search.table.successors(state)}
         assert set(following) == steps - nearer
@@ -58,7 +59,7 @@ def test_a_path_leads_step_by_step_from_the_start() -> None:
     path = search.path(search.levels[-1][0])
     assert path[0] == search.table.start()
     assert len(path) == len(search.levels)
-    for here, there in zip(path, path[1:], strict=False):
+    for here, there in pairwise(path):
         assert there in {successor for successor, _ in search.table.successors(here)}
 
 

@@ -246,7 +246,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "So A has neither a quorum nor a refusal by so many that none is left, and waits for D "
         "and E.",
         "progress",
-        FoundBy.SIMULATOR,
+        FoundBy.TEST,
         "tests/core/test_heartbeat.py::test_a_challenge_ends_if_no_quorum_promises_within_a_window",
         Lesson(
             "No promise has come for a while. What does A know?",
@@ -258,6 +258,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
             1,
             "A time-out is no knowledge. It is a reason to try something else.",
         ),
+        note="It takes a rare moment: 2,000 seeds of the simulator do not find it.",
     ),
     Rule(
         "patience-grows",
@@ -266,7 +267,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "Each sync takes two thirds of a window. Prepare and promise need one each, so every "
         "ballot is given up just before its promises come.",
         "progress",
-        FoundBy.SIMULATOR,
+        FoundBy.TEST,
         "tests/core/test_heartbeat_progress.py"
         "::test_with_disks_that_take_two_thirds_of_a_window_all_decide_in_the_end",
         Lesson(
@@ -279,6 +280,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
             1,
             "How long is long enough cannot be known. So it grows.",
         ),
+        note="It takes a rare moment: 2,000 seeds of the simulator do not find it.",
     ),
     Rule(
         "leader-needs-followers",
@@ -376,7 +378,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
         "B and C hear A and follow it, and A hears them no more. But their answers to earlier "
         "rounds still come, one by one. A counts each as new, and leads on.",
         "progress",
-        FoundBy.SIMULATOR,
+        FoundBy.TEST,
         "tests/core/test_heartbeat.py::test_an_answer_come_late_proves_no_more_than_one_in_time",
         Lesson(
             'A\'s question "do you follow me?" is a second old when the yes arrives. What does it '
@@ -389,6 +391,7 @@ RULES_OF_LEADERS: tuple[Rule, ...] = (
             1,
             "Only A's own clock says how old it can be at most: as old as the question.",
         ),
+        note="It takes a rare moment: 2,000 seeds of the simulator do not find it.",
     ),
     Rule(
         "old-round-proves-nothing",

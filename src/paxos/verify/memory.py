@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 BYTES_A_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -24,7 +24,7 @@ def peak_bytes() -> int:
 
 
 @contextmanager
-def without_collection() -> Iterator[None]:
+def without_collection() -> Generator[None]:
     """Let nobody look for garbage meanwhile.
 
     A search makes no cycles, and millions of objects that stay: to look through them again and

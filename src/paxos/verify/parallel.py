@@ -20,7 +20,7 @@ import os
 import signal
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, filterfalse
@@ -94,6 +94,11 @@ class Owner:
         """The index of the worker."""
         return (state & self.mask) % MIXER % self.workers
 
+    def others_than(self, index: int) -> Callable[[int], bool]:
+        """Whether a state belongs to another worker than this."""
+        mask, workers = self.mask, self.workers
+        return lambda state: (state & mask) % MIXER % workers != index
+
     def sorted_(self, states: Iterable[int]) -> list[list[int]]:
         """The states of each worker."""
         mask, workers = self.mask, self.workers
@@ -166,14 +171,14 @@ class Share:
     """What has arrived, and cannot be completed before something is learned."""
 
     def __post_init__(self) -> None:
-        search = self.search
+        search, is_foreign = self.search, self.owner.others_than(self.index)
         before = search.levels[-2][: search.expanded]
-        search.expanded = len(before) - sum(map(self._is_foreign, before))
-        search.levels = [list(filterfalse(self._is_foreign, level)) for level in search.levels]
+        search.expanded = len(before) - sum(map(is_foreign, before))
+        search.levels = [list(filterfalse(is_foreign, level)) for level in search.levels]
         search.seen = {state for level in search.levels for state in level}
         search.progress = Progress()
         search.postponed, search.journal = [], []
-        search.is_foreign = self._is_foreign
+        search.is_foreign = is_foreign
         search.table.frozen = True
 
     def obey(self, order: Order, lessons: bytes, arrived: bytes) -> tuple[Report, list[bytes]]:
@@ -190,7 +195,7 @@ class Share:
         search.expanded += len(part)
         if search.broken is None:
             found += search.expand(part)
-        lists = [search.postponed + self._uncompleted, *self._sort(found)]
+        lists = [list(search.lessons.values()), *self._sort(found)]
         return self.report(), [packed(states, search.table.width) for states in lists]
 
     def report(self) -> Report:
@@ -219,6 +224,7 @@ class Share:
         search.table.frozen = False
         search.learn(lessons)
         search.table.frozen = True
+        search.lessons.clear()
         to_expand, search.postponed = search.postponed, []
         to_complete, self._uncompleted = self._uncompleted, []
         return search.expand(to_expand) + self._completed(to_complete)
@@ -230,8 +236,9 @@ class Share:
             if state not in seen:
                 try:
                     completed = self.search.completed(state)
-                except UnknownMoveError:
+                except UnknownMoveError as unknown:
                     self._uncompleted.append(state)
+                    self.search.lessons.setdefault(unknown.question, state)
                     continue
                 if completed not in seen:
                     seen.add(completed)
@@ -245,9 +252,6 @@ class Share:
         sorted_[self.index] = []
         self._sent.extend(chain(*sorted_))
         return sorted_
-
-    def _is_foreign(self, state: int) -> bool:
-        return self.owner.of(state) != self.index
 
 
 @dataclass

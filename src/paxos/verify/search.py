@@ -102,6 +102,9 @@ class Search:
     postponed: list[int] = field(default_factory=list)
     """The states for whose expansion a frozen table knows too little."""
 
+    lessons: dict[tuple[int, ...], int] = field(default_factory=dict)
+    """For each question that a frozen table had no answer to, a state that asks it."""
+
     is_foreign: Callable[[int], bool] | None = None
     """Which states belong to another process: those are found here, and completed there."""
 
@@ -268,9 +271,10 @@ class Search:
                         self.broken = Broken(state, None, violation)
                         return found
                     self.progress.quiet += 1
-            except UnknownMoveError:
+            except UnknownMoveError as unknown:
                 transitions = counted
                 self.postponed.append(state)
+                self.lessons.setdefault(unknown.question, state)
             if table.learned != learned:
                 self.journal.append(state)
         self.progress.transitions += transitions

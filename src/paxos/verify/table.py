@@ -142,6 +142,11 @@ class Mirror(Protocol):
 class UnknownMoveError(Exception):
     """A frozen table was asked for what it does not hold."""
 
+    def __init__(self, question: tuple[int, ...]) -> None:
+        """Take what was asked: the same for all who ask the same."""
+        super().__init__(question)
+        self.question = question
+
 
 class Table:
     """Interns local states, messages and facts, and makes moves of actions."""
@@ -379,7 +384,7 @@ class Table:
         """What can happen to the node besides messages, each action by its number."""
         acts = self._acts[node].get(local)
         if acts is None:
-            self._learn()
+            self._learn(node, local)
             model, node_id, state = self.model, self.node_ids[node], self._locals[node][local]
             choices = model.choices(node_id, state)
             acts = self._acts[node][local] = Acts(
@@ -492,7 +497,7 @@ class Table:
             if later is None or not _writes(later.effect.local):
                 known[key] = later  # nothing is done at once or later
         if key not in known:
-            self._learn()
+            self._learn(node, local, number, at_once)
             self.steps += 1
             before = self._locals[node][local]
             effect = self.model.effect(before, self._actions[number], at_once=at_once)
@@ -504,10 +509,10 @@ class Table:
                 known[key] = self._interned(before, effect, index, counted)
         return known[key]
 
-    def _learn(self) -> None:
+    def _learn(self, *question: int) -> None:
         """Note that something new comes: whatever gets a number here must come by this way."""
         if self.frozen:
-            raise UnknownMoveError
+            raise UnknownMoveError(question)
         self.learned += 1
 
     def _numbers(self, actions: list[Action]) -> tuple[int, ...]:
