@@ -25,7 +25,7 @@ from paxos.sim.dask_cluster import dask_workers
 from paxos.sim.faults import Fault, parse_faults
 from paxos.sim.finding import Finding, find, replay_line
 from paxos.sim.outcome import simulate
-from paxos.sim.oversight import RULES
+from paxos.sim.oversight import CLAIMS
 from paxos.sim.swarm import Wish
 
 MOST_SAVED = 10
@@ -220,7 +220,7 @@ def _show_summary(summary: Summary, seconds: float, parallel: int, out: Console)
 
 def _sometimes(summary: Summary) -> list[tuple[str, int]]:
     known = [(each.id, each.sometimes) for each in INVARIANTS]
-    known += [(rule.id, rule.sometimes) for rule in RULES]
+    known += [(claim.id, claim.sometimes) for claim in CLAIMS]
     reached = [(f"{id}: {sometimes}", summary.reached[id]) for id, sometimes in known]
     return reached + [
         (f"{fault.label}: {fault.what}", summary.happened[fault.label])

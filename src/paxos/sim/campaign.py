@@ -24,7 +24,7 @@ from paxos.scenario.cluster import Kind
 from paxos.scenario.invariants import INVARIANTS
 from paxos.sim.faults import Fault, format_faults, parse_faults
 from paxos.sim.outcome import simulate
-from paxos.sim.oversight import RULES
+from paxos.sim.oversight import CLAIMS
 from paxos.sim.swarm import Wish
 
 VERSION = 1
@@ -101,7 +101,7 @@ class Summary:
     @property
     def never_reached(self) -> list[str]:
         """The invariants that no run has put to the test."""
-        known = [invariant.id for invariant in INVARIANTS] + [rule.id for rule in RULES]
+        known = [invariant.id for invariant in INVARIANTS] + [claim.id for claim in CLAIMS]
         return [invariant for invariant in known if not self.reached[invariant]]
 
     @property

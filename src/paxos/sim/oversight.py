@@ -37,7 +37,7 @@ from paxos.sim.server import Server
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Claim:
     """One thing that always holds, and one that shows that it was put to the test."""
 
     id: str
@@ -46,71 +46,71 @@ class Rule:
     sometimes: str
 
 
-LEADER_CAN_COMMIT = Rule(
+LEADER_CAN_COMMIT = Claim(
     "leader-can-commit",
     "Whoever leads could get a value chosen: at each of its ticks, its persist under way is younger"
     " than one liveness window, and a phase-2 quorum has answered within one.",
     "paxos.heartbeat: a heartbeat means that its sender can get things chosen",
     "A leader stops leading by itself.",
 )
-TICK_MOVES_ON = Rule(
+TICK_MOVES_ON = Claim(
     "tick-moves-on",
     "A tick does what is due: afterwards, what the node waits for lies ahead.",
     "paxos.machine: `deadline` is when it wants the next tick",
     "A tick was due.",
 )
-NOTHING_LOST = Rule(
+NOTHING_LOST = Claim(
     "nothing-lost",
     "A disk gives back what was acknowledged last, or what was on its way.",
     "PMS 2.5; paxos.durable: the same bytes come out after a crash",
     "A node restarts after a persist was cut off.",
 )
-DECAY_IS_FOUND = Rule(
+DECAY_IS_FOUND = Claim(
     "decay-is-found",
     "A store is called damaged if and only if it decayed.",
     "paxos.durable: fresh, sound, corrupt, lost and foreign are told apart",
     "A node stays down, for its store decayed.",
 )
-NO_CONFLICT = Rule(
+NO_CONFLICT = Claim(
     "no-conflict",
     "Nobody ever meets two values where there can be one.",
     "PMS 2.2, P2a: every higher-numbered proposal accepted has the chosen value",
     "Somebody hears of votes for one value under two IDs.",
 )
-PROGRESS = Rule(
+PROGRESS = Claim(
     "progress",
     "Once quorums of both phases are well, whoever is well learns a decision, within a bound.",
     "PMS 2.4: progress is guaranteed once a distinguished proposer can talk to a majority",
     "A decision is learned only after the cluster was healed.",
 )
-LEADER_EXISTS = Rule(
+LEADER_EXISTS = Claim(
     "leader-exists",
     "Once quorums of both phases are well, and nothing is decided, a node leads, and a phase-2"
     " quorum of those who are well follows it, within a bound.",
     "PMS 2.4: a distinguished proposer must be selected",
     "Nobody asks for a value, and a leader is there all the same.",
 )
-SILENCE = Rule(
+SILENCE = Claim(
     "silence",
     "Once everybody knows the decision, nobody says anything more, and no timer is set.",
     "paxos.heartbeat: once it knows the decision it has no timers left",
     "All is quiet.",
 )
-TALK_ENDS = Rule(
+TALK_ENDS = Claim(
     "talk-ends",
     "However many messages are lost, repeated and late, talk does not breed talk without end: a run"
     " has a bounded number of effects.",
     "paxos.machine: an answer that already waits need not wait twice",
     "A run has more than a thousand effects.",
 )
-NO_SURPRISE = Rule(
+NO_SURPRISE = Claim(
     "no-surprise",
     "Nothing raises an error that is not one of ours.",
     "paxos.errors: no input from network or disk raises anything outside the two families",
     "An error of ours stops a node.",
 )
 
-RULES = (
+CLAIMS = (
     LEADER_CAN_COMMIT,
     TICK_MOVES_ON,
     NOTHING_LOST,

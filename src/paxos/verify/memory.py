@@ -10,6 +10,9 @@ from contextlib import contextmanager
 BYTES_A_UNIT = 1 if sys.platform == "darwin" else 1024
 """`ru_maxrss` counts in bytes on macOS, and in KiB elsewhere."""
 
+SLOT_BYTES = 16
+"""What a set takes for each slot of its table: a hash and a pointer."""
+
 
 def peak_bytes() -> int:
     """The most memory (bytes) that this process has ever had in use; 0 where nobody can tell.
@@ -21,6 +24,16 @@ def peak_bytes() -> int:
     except ImportError:
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_A_UNIT
+
+
+def growth_ahead(states: set[int], more: int) -> int:
+    """How much memory (bytes) a set takes on top to grow, if so many more let it grow; else 0.
+
+    CPython fills a set to three fifths, and then fills one twice as large beside it.
+    """
+    table = sys.getsizeof(states)
+    is_near = (len(states) + more) * 5 >= table // SLOT_BYTES * 3
+    return 2 * table if is_near else 0
 
 
 @contextmanager

@@ -207,7 +207,7 @@ class Share:
             search.expanded,
             progress.transitions,
             progress.quiet,
-            peak_bytes(),
+            search.memory(),
             sorted(search.table.reached),
             None if search.broken is None else search.broken.violation,
         )
@@ -408,14 +408,18 @@ class Team:
 
     def _forked(self, index: int, owner: Owner) -> Worker:
         ours, theirs = Pipe()
-        with warnings.catch_warnings():
-            # Of threads at a fork, since Python 3.12. A worker takes no lock that one might hold.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process_id = os.fork()
-        if not process_id:
-            for pipe in (ours, *(worker.pipe for worker in self.workers)):
-                pipe.close()  # else nobody sees it when the parent is gone
-            _work(theirs, self._search, index, owner)
+        # No interrupt may find a worker before it is one.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with warnings.catch_warnings():
+                # Of threads, since Python 3.12. A worker takes no lock that one might hold.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process_id = os.fork()
+            if not process_id:
+                inherited = [ours, *(worker.pipe for worker in self.workers)]
+                _work(theirs, inherited, self._search, index, owner)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         return Worker(process_id, ours)
 
@@ -424,11 +428,15 @@ class Team:
             worker.end()
 
 
-def _work(pipe: Channel, search: Search, index: int, owner: Owner) -> NoReturn:
+def _work(
+    pipe: Channel, inherited: list[Channel], search: Search, index: int, owner: Owner
+) -> NoReturn:
     """A worker's life. It ends with its parent, and runs nothing that the parent has left open."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
         gc.disable()  # see `without_collection`
+        for other in inherited:
+            other.close()  # else nobody sees it when the parent is gone
         share = Share(search, index, owner)
         report, lists = share.report(), list[bytes]()
         while True:

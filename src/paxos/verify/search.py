@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from paxos.verify.memory import peak_bytes, without_collection
+from paxos.verify.memory import growth_ahead, peak_bytes, without_collection
 from paxos.verify.packing import packed
 from paxos.verify.symmetry import Symmetry
 from paxos.verify.table import Move, Table, UnknownMoveError
@@ -22,6 +22,9 @@ Quiet: TypeAlias = Callable[[int], Violation | None]
 
 STATES_A_LOOK = 20_000
 """How many states are expanded between two looks at the bounds: a part of a second's work."""
+
+FOUND_A_STATE = 10
+"""More new states than that are hardly found from one, on average."""
 
 
 class Broken(NamedTuple):
@@ -48,7 +51,8 @@ class Progress:
     """States in which only choices change anything."""
 
     bytes: int = 0
-    """The most memory so far of all processes of the search together: see `peak_bytes`."""
+    """The most memory that all processes of the search together have taken so far, or are about to
+    take until the next look. What they share counts for each."""
 
 
 Watch: TypeAlias = Callable[[Progress], str | None]
@@ -142,7 +146,7 @@ class Search:
                 continue
             if waiting >= share_at:
                 return
-            self.look(waiting + len(self.levels[-1]), peak_bytes())
+            self.look(waiting + len(self.levels[-1]), self.memory())
             if self.stopped is None:
                 part = self.levels[-2][self.expanded : self.expanded + self.look_after]
                 self.levels[-1] += self.expand(part)
@@ -167,6 +171,10 @@ class Search:
         self.stopped = self.watch(self.progress)
         if self.keep is not None:
             self.keep(self, self.holdings if holdings is None else holdings)
+
+    def memory(self) -> int:
+        """The memory (bytes) that it takes, or is about to take until the next look."""
+        return peak_bytes() + growth_ahead(self.seen, FOUND_A_STATE * self.look_after)
 
     def holdings(self) -> Holdings:
         """All states that it has found."""
@@ -210,7 +218,7 @@ class Search:
             self.progress.depth = max(self.progress.depth, len(self.levels) - 1)
             if len(self.seen) >= next_look:
                 next_look += self.look_after
-                self.look(len(todo), peak_bytes())
+                self.look(len(todo), self.memory())
             todo.append(iter(self.expand([state])))
         self.is_exhausted = self.broken is None and self.stopped is None
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from paxos.errors import MisuseError
+from paxos.scenario.cluster import Kind
 from paxos.scenario.commands import Crash, Deliver, Propose, Timer
 from paxos.scenario.invariants import Fact, Proposed, Sent
 from paxos.verify.model import MAX_COUNT, Action, Down, Effect, Local, Model, Running, Sending
@@ -164,6 +165,9 @@ class Table:
         self.learned = 0
         """How often it has taken up something new."""
 
+        # Without hints, a node without heartbeats says nothing that changes nothing in itself.
+        beats = model.bounds.cluster.kind is Kind.HEARTBEAT
+        self._may_reply = not model.bounds.every_step and (model.bounds.hints or beats)
         self.mirror: Mirror | None = None
         given = [Proposed(*proposal) for proposal in model.bounds.proposals]
         # The applications may as well have asked before anything else happened.
@@ -265,10 +269,6 @@ class Table:
         """What an action does: by the library's own step, once. None if a bound forbids it."""
         return self._result(asked.node, asked.local, asked.action, at_once=asked.at_once)
 
-    def facts(self, state: int) -> list[Fact]:
-        """All facts of a state."""
-        return self._judge.facts(state)
-
     def deliverable(self, state: int) -> Iterator[Action]:
         """All messages ever sent."""
         for messages in self._messages:
@@ -349,16 +349,26 @@ class Table:
         its way for long: what was sent need not arrive, and nothing that was possible without it is
         impossible with it.
         """
-        while True:
-            before = state
-            for node, known in enumerate(self._replies):
-                key = state & self.keymasks[node]
-                replies = known.get(key)
-                if replies is None:
-                    replies = known[key] = _union(m.sent for m in self._replies_of(node, key))
-                state |= replies
-            if state == before:
-                return state
+        if not self._may_reply:
+            return state
+        try:
+            while True:
+                before = state
+                for known, mask in zip(self._replies, self.keymasks):  # noqa: B905 - the hot path
+                    state |= known[state & mask]
+                if state == before:
+                    return state
+        except KeyError:
+            self._note_replies(state)
+            return self.with_replies(state)
+
+    def _note_replies(self, state: int) -> None:
+        """Remember the replies of the first node whose replies in this state are not known."""
+        for node, known in enumerate(self._replies):
+            key = state & self.keymasks[node]
+            if key not in known:
+                known[key] = _union(move.sent for move in self._replies_of(node, key))
+                return
 
     def _replies_of(self, node: int, key: int) -> list[Move]:
         """The replies of one node: all from where it is, for whoever moves on changes."""
@@ -485,7 +495,7 @@ class Table:
         self.reached.update(result.effect.reached)
         actions = tuple(self._actions[each] for each in (*way.actions, number))
         is_duty = not any(isinstance(each, Propose | Timer | Crash) for each in actions)
-        is_reply = not delta and not bounds.every_step and self._are_hints(result)
+        is_reply = self._may_reply and not delta and self._are_hints(result)
         return Move(delta, result.sent, result.judgement, is_duty, actions, is_reply)
 
     def _result(
