@@ -10,8 +10,8 @@ from paxos.scenario.cluster import Kind
 from paxos.scenario.commands import Command, Hang, Persist
 from paxos.scenario.opening import Opening
 from paxos.verify.model import Action, Down, Local, Model
+from paxos.verify.moves import Move
 from paxos.verify.search import Broken, Search
-from paxos.verify.table import Move
 from paxos.verify.verdicts import Violation
 
 

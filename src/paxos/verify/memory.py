@@ -31,8 +31,9 @@ def growth_ahead(states: set[int], more: int) -> int:
 
     CPython fills a set to three fifths, and then fills one twice as large beside it.
     """
-    table = sys.getsizeof(states)
-    is_near = (len(states) + more) * 5 >= table // SLOT_BYTES * 3
+    empty: set[int] = set()
+    table = sys.getsizeof(states) - sys.getsizeof(empty)
+    is_near = (len(states) + more) * 5 >= (table // SLOT_BYTES - 1) * 3
     return 2 * table if is_near else 0
 
 

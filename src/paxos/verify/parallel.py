@@ -31,9 +31,9 @@ import msgspec
 
 from paxos.errors import FaultError
 from paxos.verify.memory import peak_bytes, without_collection
+from paxos.verify.moves import UnknownMoveError
 from paxos.verify.packing import packed, unpacked
 from paxos.verify.search import STATES_A_LOOK, Holdings, Progress, Search
-from paxos.verify.table import UnknownMoveError
 from paxos.verify.verdicts import Violation
 
 WORTH_SHARING = STATES_A_LOOK

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from paxos.verify.memory import growth_ahead, peak_bytes, without_collection
+from paxos.verify.moves import Move, UnknownMoveError
 from paxos.verify.packing import packed
 from paxos.verify.symmetry import Symmetry
-from paxos.verify.table import Move, Table, UnknownMoveError
+from paxos.verify.table import Table
 from paxos.verify.verdicts import Violation
 
 Quiet: TypeAlias = Callable[[int], Violation | None]

@@ -25,12 +25,13 @@ from typing import TypeAlias
 from paxos.scenario.commands import Deliver
 from paxos.scenario.invariants import Fact
 from paxos.verify.model import Bounds
+from paxos.verify.moves import Question
 from paxos.verify.renaming import (
     exchanges,
     interchangeable_nodes,
     interchangeable_values,
 )
-from paxos.verify.table import LOCAL_BITS, Question, Table
+from paxos.verify.table import LOCAL_BITS, Table
 
 LOCAL_MASK = (1 << LOCAL_BITS) - 1
 
