@@ -99,7 +99,11 @@ def _of_rule(rule: Rule) -> str | None:
 
 def _commands_of_rules() -> list[str]:
     commands = [command for rule in RULES if (command := _of_rule(rule)) is not None]
-    likes = {str(rule.bounds): f"explore --like {rule.id}" for rule in RULES if rule.bounds}
+    likes = {
+        str(rule.bounds): f"explore --like {rule.id} {MEMORY} --seconds 120"
+        for rule in RULES
+        if rule.bounds
+    }
     return [*commands, *likes.values()]
 
 
@@ -143,7 +147,10 @@ def main(arguments: Sequence[str]) -> int:
     for chapter in wanted:
         if chapter not in CHAPTERS:
             raise SystemExit(f"{chapter!r} is none of {', '.join(CHAPTERS)}, render")
-        _keep(chapter, [_run(command) for command in CHAPTERS[chapter]()])
+        runs: list[Run] = []
+        for command in CHAPTERS[chapter]():
+            runs.append(_run(command))
+            _keep(chapter, runs)
     kept = {chapter: _kept(chapter) for chapter in CHAPTERS}
     PAGE.write_text(_page(kept))
     return (
