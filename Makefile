@@ -18,6 +18,10 @@ DEV := $(VENV)/.installed-dev
 FULLY_COVERED := errors proposal_id messages events quorum machine node heartbeat \
     durable slots disk storage_errors
 
+# These alone are measured: coverage makes a test two or three times slower.
+CORE_TESTS := tests/core tests/durable
+OTHER_TESTS = $(filter-out $(CORE_TESTS),$(wildcard tests/*)) benchmarks docs README.md
+
 empty :=
 space := $(empty) $(empty)
 comma := ,
@@ -49,10 +53,11 @@ lint: $(DEV) ## style, types, floors, sizes
 
 .PHONY: pytest
 pytest: $(DEV) ## the tests alone, and how much of the code they run
-	@$(BIN)/python -m pytest -q -n 2 -m 'not exhaustive' --cov --cov-report=
+	@$(BIN)/python -m pytest -q -n 2 -m 'not exhaustive' --cov --cov-report= $(CORE_TESTS)
 	@echo "coverage of the algorithm and its memory; 100 % is required:"
 	@$(BIN)/coverage report --fail-under=100 --include='$(call list,$(FULLY_COVERED:%=src/paxos/%.py))'
-	@$(BIN)/python -m pytest -q -n 2 -m exhaustive
+	@$(BIN)/python -m pytest -q -n 2 -m exhaustive $(CORE_TESTS)
+	@$(BIN)/python -m pytest -q -n 2 $(OTHER_TESTS)
 
 .PHONY: format
 format: $(DEV) ## put the code into its standard form, and mend what can be mended

@@ -26,6 +26,7 @@ from paxos.disk import Disk, File, Folder, real_disk
 from paxos.errors import MisuseError
 from paxos.slots import (
     BLOCK_BYTES,
+    MAX_SERIAL_FOUND,
     MAX_SLOT_BYTES,
     SECTOR_BYTES,
     Owner,
@@ -141,6 +142,8 @@ class _Content:
         row, newest = self.recovery.row, self.recovery.newest
         if newest is None or not row.sound:
             raise CorruptError(self.path, min(self.bad, default=BLOCK_BYTES), row.what)
+        if max(self.readings[0].serials | self.readings[1].serials) > MAX_SERIAL_FOUND:
+            raise CorruptError(self.path, BLOCK_BYTES, "a serial that no store ever reaches")
         return newest
 
     def report(self, *, locked: bool) -> Report:

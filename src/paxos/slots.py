@@ -38,7 +38,11 @@ MAX_SLOT_BYTES = 1 << 20
 
 MAX_NAME_BYTES = 64
 MAX_SERIAL = 1 << 63
-"""Not reached in a million years of saving: a greater serial is damage."""
+"""A sector with a greater serial is damage."""
+
+MAX_SERIAL_FOUND = 1 << 62
+"""Not reached in a million years of saving: a store that is found with a greater one is damaged.
+From here on an open store has another million years until `MAX_SERIAL`."""
 
 _MAGIC = b"PaxosMem"
 _CHECKSUM = struct.Struct(">I")  # CRC-32 of all that follows it in the block or sector

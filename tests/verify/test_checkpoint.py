@@ -15,7 +15,8 @@ import pytest
 
 from paxos.errors import FaultError, MisuseError
 from paxos.verify import Bounds, Plan, explore, parallel
-from paxos.verify.checkpoint import Keeper, resume, save
+from paxos.verify.checkpoint import DIGEST_BYTES, Keeper, resume, save
+from paxos.verify.packing import packed
 from paxos.verify.parallel import can_share, run_shared
 from paxos.verify.search import Progress, Search
 from verify.searches import ALL, BREAKS, BROKEN, CRASHING, DUELLING, SEPARATE, found_by, search_of
@@ -135,7 +136,11 @@ def test_it_is_written_down_whenever_it_has_doubled(
     assert all(later >= 2 * earlier for earlier, later in pairwise(sizes))
 
 
-def test_an_interrupt_waits_for_the_next_look_and_nothing_is_lost(file: Path) -> None:
+@pytest.mark.parametrize("workers", one_or_two)
+def test_an_interrupt_waits_for_the_next_look_and_nothing_is_lost(
+    workers: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "WORTH_SHARING", 10)
     whole = search_of(DUELLING)
     whole.run()
 
@@ -145,7 +150,7 @@ def test_an_interrupt_waits_for_the_next_look_and_nothing_is_lost(file: Path) ->
 
     search = search_of(DUELLING, watch=watch)
     with Keeper(file, OF) as search.keep, pytest.raises(KeyboardInterrupt):
-        search.run()
+        run_shared(search, workers)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     search = resumed(DUELLING, file)
     assert search.progress.states > 300
@@ -245,6 +250,20 @@ def test_a_checkpoint_whose_numbers_cannot_be_is_refused(
         resumed(SEPARATE, file)
 
 
+def test_a_checkpoint_with_a_state_that_cannot_be_is_refused(file: Path) -> None:
+    width = kept(SEPARATE, file).table.width
+    rewrite(file, last=b"\xff" * width)
+    with pytest.raises(FaultError, match="damaged or cut"):
+        resumed(SEPARATE, file)
+
+
+def test_a_checkpoint_with_one_state_twice_is_refused(file: Path) -> None:
+    search = kept(SEPARATE, file)
+    rewrite(file, last=packed(search.levels[0], search.table.width))
+    with pytest.raises(FaultError, match="damaged or cut"):
+        resumed(SEPARATE, file)
+
+
 def test_a_checkpoint_of_other_code_is_refused(file: Path) -> None:
     kept(SEPARATE, file)
     rewrite(file, table="0" * 64)
@@ -252,19 +271,12 @@ def test_a_checkpoint_of_other_code_is_refused(file: Path) -> None:
         resumed(SEPARATE, file)
 
 
-def test_a_checkpoint_of_other_states_is_refused(file: Path) -> None:
-    kept(SEPARATE, file)
-    whole = file.read_bytes()
+def test_a_checkpoint_with_the_journal_of_another_search_is_refused(file: Path) -> None:
     kept(CRASHING, file)
-    other = file.read_bytes()
-    header = whole.partition(b"\n")[0]
-    body = other.partition(b"\n")[2][: -hashlib.sha256().digest_size]
-    levels = json.loads(other.partition(b"\n")[0])["levels"]
-    numbers = json.loads(other.partition(b"\n")[0])
-    file.write_bytes(header + b"\n" + body + bytes(32))
-    rewrite(file, levels=levels, journal=numbers["journal"], width=numbers["width"], expanded=0)
-    with pytest.raises(FaultError, match=r"other code|damaged"):
-        resumed(SEPARATE, file)
+    rewrite(file, of={"ballots": "1"})
+    search = search_of(SEPARATE)
+    with pytest.raises(FaultError, match="written by other code"):
+        resume(file, {"ballots": "1"}, search)
 
 
 def test_a_checkpoint_is_replaced_as_a_whole_or_stays(
@@ -316,8 +328,9 @@ def test_a_process_that_is_killed_leaves_its_last_checkpoint(file: Path) -> None
     assert found_by(search) == found_by(whole)
 
 
-def rewrite(file: Path, **changes: object) -> None:
-    """Change the first line, and let the digest be right."""
+def rewrite(file: Path, *, last: bytes | None = None, **changes: object) -> None:
+    """Change the first line, or the last state, and let the digest be right."""
     line, _, body = file.read_bytes().partition(b"\n")
-    content = json.dumps(json.loads(line) | changes).encode() + b"\n" + body[:-32]
+    states = body[:-DIGEST_BYTES] if last is None else body[: -DIGEST_BYTES - len(last)] + last
+    content = json.dumps(json.loads(line) | changes).encode() + b"\n" + states
     file.write_bytes(content + hashlib.sha256(content).digest())

@@ -21,6 +21,7 @@ from typing import BinaryIO, Self
 import msgspec
 
 from paxos.errors import FaultError, MisuseError
+from paxos.verify.memory import without_collection
 from paxos.verify.packing import packed, unpacked
 from paxos.verify.search import STATES_A_LOOK, Holdings, Search
 
@@ -161,14 +162,15 @@ def resume(path: Path, of: Mapping[str, str], search: Search) -> None:
             journal, levels = _states(path, file, header, line)
     except OSError as error:
         raise FaultError(f"cannot read the checkpoint {path}: {error}") from error
-    search.begin()
-    for state in journal:
-        if not search.table.holds([state]):
+    with without_collection():
+        search.begin()
+        for state in journal:
+            if not search.table.holds([state]):
+                raise _other_code(path)
+            search.learn([state])
+        if search.table.digest() != header.table or search.journal != journal:
             raise _other_code(path)
-        search.learn([state])
-    if search.table.digest() != header.table or len(search.journal) != len(journal):
-        raise _other_code(path)
-    _take_over(path, header, levels, search)
+        _take_over(path, header, levels, search)
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[Header, bytes]:
