@@ -64,6 +64,8 @@ EXPLORATIONS = (
     f"{_NODE} --ballots 2 --crashes 1 {MEMORY}",
     f"{_NODE} --ballots 3 {MEMORY} --seconds 180",
     f"{_NODE} --ballots 3 --crashes 1 {MEMORY} --seconds 120",
+    "explore --kind heartbeat --nodes 2 --proposers 2 --ballots 2 --timeouts 2",
+    f"{_HEARTBEAT} --proposers 1 --ballots 1 --timeouts 2",
     f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 {MEMORY} --seconds 180",
     f"{_HEARTBEAT} --proposers 1 --ballots 2 --timeouts 1 {MEMORY} --seconds 180",
     f"{_HEARTBEAT} --proposers 2 --ballots 2 {MEMORY} --seconds 180",

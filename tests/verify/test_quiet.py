@@ -54,6 +54,10 @@ def test_the_library_decides_within_the_same_bounds(bounds: Bounds) -> None:
     assert result.progress.quiet > 0
 
 
+def test_without_hints_who_knows_a_decision_owes_nobody_a_word() -> None:
+    assert explore(replace(DUEL_OF_TWO, ballots=2, hints=False)).exhausted
+
+
 def test_it_decides_in_a_duel_with_one_acceptor_down_for_good() -> None:
     assert explore(DUEL_WITHOUT_ONE, Plan(only=DECIDES)).exhausted
 

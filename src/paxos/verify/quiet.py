@@ -36,8 +36,8 @@ def undecided(table: Table, state: int) -> Violation | None:
         return None
     if bounds.hints:
         must_know = [node for node in running if _hears_of_it(node, bounds)]
-    else:  # it counts the votes itself; nobody tells the others
-        must_know = [] if owner is None or may_fail else [owner]
+    else:  # it counts the votes itself; but who knows a decision answers with that alone
+        must_know = [] if owner is None or may_fail or is_known else [owner]
     for node in must_know:
         if node.chosen is NOTHING_CHOSEN:
             return Violation(
