@@ -16,7 +16,7 @@ from paxos.events import (
     Stopped,
     ValueChosen,
 )
-from paxos.heartbeat import HeartbeatNode, Heartbeats, Timing
+from paxos.heartbeat import HeartbeatNode, Heartbeats
 from paxos.machine import Machine, Propose, Ready, Snapshot, Step, Tick
 from paxos.messages import (
     FORMAT_VERSION,
@@ -40,6 +40,7 @@ from paxos.messages import (
 from paxos.node import Acceptor, DurableState, Learner, Node, Phase, Proposer
 from paxos.proposal_id import NO_PROPOSAL, CompactIDs, ProposalID
 from paxos.quorum import Quorums
+from paxos.timing import Timing
 
 __version__ = "0.1.0"
 

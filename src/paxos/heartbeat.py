@@ -20,12 +20,10 @@ is heartbeats in rounds with answers:
 from __future__ import annotations
 
 import enum
-import hashlib
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, Self, assert_never
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, assert_never
 
-from paxos.errors import MisuseError
-from paxos.events import Event, LeaderChanged, LeadershipAcquired, LeadershipLost
+from paxos.events import LeaderChanged, LeadershipAcquired, LeadershipLost
 from paxos.machine import (
     Input,
     PersistBegan,
@@ -38,7 +36,6 @@ from paxos.machine import (
 )
 from paxos.messages import (
     NO_VALUE,
-    NOTHING_CHOSEN,
     Envelope,
     Heartbeat,
     HeartbeatAnswer,
@@ -53,46 +50,11 @@ from paxos.messages import (
 from paxos.node import DurableState, Node, Phase
 from paxos.proposal_id import NO_PROPOSAL, ProposalID
 from paxos.quorum import Quorums
-
-NEVER = float("inf")
-
-MAX_DOUBLINGS = 6
-"""Back-off stops growing at 64 times its first length: longer would outlast most partitions."""
+from paxos.timing import NEVER, Timing
 
 MAX_PATIENCE = 7
 """Windows that a challenge lasts at most. It gains one with each failure, since two syncs of a
 slow disk, neither of them overdue, may take longer than one window."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long things take, in seconds. The same for all nodes of a cluster, but for the seed."""
-
-    interval: float = 0.05
-    """Between two rounds, and before something is sent again."""
-
-    window: float = 0.3
-    """The liveness window. Longer than a few rounds and two slow syncs together."""
-
-    backoff: float = 0.05
-    """Scales back-offs: after k failed ballots, half to one and a half times `backoff * 2**k`."""
-
-    seed: int = 0
-    """Makes back-offs differ between runs. Between nodes they differ anyway."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.interval < self.window < NEVER or not 0 < self.backoff < NEVER:
-            raise MisuseError("timing needs 0 < interval < window and 0 < backoff, in seconds")
-
-    def delay(self, node_id: str, attempt: int) -> float:
-        """Seconds to hold back before this attempt: it grows, and differs by node.
-
-        A pure function of seed, node and attempt. Duels end because two nodes that keep drawing
-        from intervals that double will at last draw instants more than a ballot apart.
-        """
-        draw = hashlib.blake2b(f"{self.seed}/{node_id}/{attempt}".encode(), digest_size=8)
-        fraction = int.from_bytes(draw.digest(), "big") / 2**64
-        return self.backoff * 2.0 ** min(attempt, MAX_DOUBLINGS) * (0.5 + fraction)
 
 
 class Stance(enum.Enum):
@@ -216,9 +178,15 @@ class Heartbeats:
         if self.stance is not Stance.FOLLOWING or self.follows(now) != NO_PROPOSAL:
             return Reaction(self)
         if now >= self.persist_due:
-            return Reaction(self._hold_back(now + self.timing.window))
+            return Reaction(self.hold_back(now + self.timing.window))
         asking = replace(self, stance=Stance.ASKING, leader=NO_PROPOSAL, challenge_at=NEVER)
         return asking._round(now)
+
+    def take_over(self, now: float) -> Reaction:
+        """Begin a ballot without asking, for the leader itself wants it."""
+        if self.stance is not Stance.FOLLOWING or now >= self.persist_due:
+            return Reaction(self)
+        return Reaction(replace(self, leader=NO_PROPOSAL)._challenge(now), challenge=True)
 
     def receive_heartbeat(self, heartbeat: Heartbeat, promised: ProposalID, now: float) -> Reaction:
         """Answer a round. `promised` is what this node's acceptor has promised.
@@ -263,7 +231,7 @@ class Heartbeats:
         if prepare.node_id == self.node_id or self.stance in (Stance.CHALLENGING, Stance.LEADING):
             return self
         hold = now + self.timing.window + self.timing.delay(self.node_id, self.attempt)
-        return self._hold_back(max(hold, self.challenge_at) if self.challenge_at < NEVER else hold)
+        return self.hold_back(max(hold, self.challenge_at) if self.challenge_at < NEVER else hold)
 
     def ignores(self, prepare: ProposalID, now: float) -> bool:
         """Whether this ballot comes too late: it is our own and has ended, or a leader is settled.
@@ -303,7 +271,7 @@ class Heartbeats:
         attempt = self.attempt + 1
         rested = replace(self, ballot=NO_PROPOSAL, leader=NO_PROPOSAL, attempt=attempt)
         return Reaction(
-            rested._hold_back(now + self.timing.delay(self.node_id, attempt)), ended=reason
+            rested.hold_back(now + self.timing.delay(self.node_id, attempt)), ended=reason
         )
 
     def persist_began(self, now: float) -> Self:
@@ -320,7 +288,7 @@ class Heartbeats:
             return Reaction(self)
         until = now + self.timing.window
         follower = replace(
-            self._hold_back(until + self.timing.delay(self.node_id, 0)),
+            self.hold_back(until + self.timing.delay(self.node_id, 0)),
             ballot=NO_PROPOSAL,
             leader=heartbeat.leading,
             leader_until=until,
@@ -353,7 +321,8 @@ class Heartbeats:
             challenge_at=now + self.timing.window * min(1 + self.attempt, MAX_PATIENCE),
         )
 
-    def _hold_back(self, until: float) -> Self:
+    def hold_back(self, until: float) -> Self:
+        """Follow, or wait for somebody to follow, until then."""
         return replace(
             self,
             stance=Stance.FOLLOWING,
@@ -368,6 +337,83 @@ class Heartbeats:
         members = [member for member, _ in latest]
         enough = next(n for n in range(len(members) + 1) if self.quorums.has_phase2(members[:n]))
         return latest[enough - 1][1]
+
+
+class Contender(Protocol):
+    """Who begins ballots and ends them, as `Heartbeats` say: `Node` is one, and so is a log."""
+
+    @property
+    def promised(self) -> ProposalID:
+        """The highest ID that it promised."""
+        ...
+
+    @property
+    def ballot(self) -> ProposalID:
+        """Its newest ballot."""
+        ...
+
+    @property
+    def phase(self) -> Phase:
+        """How far that ballot has come."""
+        ...
+
+    @property
+    def needs_a_leader(self) -> bool:
+        """Whether anything is left to decide."""
+        ...
+
+    def prepare(self) -> Any:
+        """Begin a ballot. Gives a step."""
+        ...
+
+    def abandon(self) -> Self:
+        """End it."""
+        ...
+
+    def send_again(self) -> Any:
+        """Repeat what it still wants an answer to. Gives a step."""
+        ...
+
+    def to_members(self, message: Any, /) -> tuple[Envelope[Any], ...]:
+        """The message to everybody who decides."""
+        ...
+
+
+Contending = TypeVar("Contending", bound=Contender)
+
+
+def carry_out(
+    reaction: Reaction, contender: Contending
+) -> tuple[Contending, Heartbeats, tuple[Envelope[Any], ...]]:
+    """Let a contender do what a reaction says. Gives both as they are then, and what to send."""
+    heartbeats = reaction.heartbeats
+    messages: tuple[Envelope[Any], ...] = ()
+    if reaction.to_members is not None:
+        messages += contender.to_members(reaction.to_members)
+    if reaction.ended is not None:
+        contender = contender.abandon()
+    if reaction.send_again:
+        contender, again, _ = contender.send_again()
+        messages += again
+    if reaction.challenge:
+        contender, prepares, _ = contender.prepare()
+        messages += prepares
+        heartbeats = heartbeats.challenge_with(contender.ballot)
+    return contender, heartbeats, messages
+
+
+def consequence(
+    before: Contender, after: Contender, heartbeats: Heartbeats, now: float
+) -> Reaction:
+    """What a contender's step means for leadership."""
+    if after.promised > before.promised:
+        heartbeats = heartbeats.receive_prepare(after.promised, now)
+    if before.phase is not after.phase:
+        if after.phase is Phase.LEADING:
+            return heartbeats.lead(now)
+        if after.phase is Phase.IDLE and after.needs_a_leader:
+            return heartbeats.end_ballot("a quorum refuses it", now)
+    return Reaction(heartbeats)
 
 
 @dataclass(frozen=True)
@@ -411,10 +457,14 @@ class HeartbeatNode(Generic[V]):
         """Of the heartbeats nothing needs to survive."""
         return self.node.durable
 
+    def is_saved_by(self, saved: DurableState[V]) -> bool:
+        """See `Node.is_saved_by`."""
+        return self.node.is_saved_by(saved)
+
     @property
     def deadline(self) -> float | None:
         """When it wants the next tick, or None once it knows the decision."""
-        return self.heartbeats.deadline if self._is_undecided else None
+        return self.heartbeats.deadline if self.node.needs_a_leader else None
 
     def step(self, input: Input[V], now: float) -> Step[Self, V]:
         """Handle one input. A tick does what is due."""
@@ -425,7 +475,9 @@ class HeartbeatNode(Generic[V]):
                 return self._propose(value, now)
             case Tick():
                 reaction = (
-                    self.heartbeats.tick(now) if self._is_undecided else Reaction(self.heartbeats)
+                    self.heartbeats.tick(now)
+                    if self.node.needs_a_leader
+                    else Reaction(self.heartbeats)
                 )
                 return self._apply(reaction)
             case PersistBegan():
@@ -437,14 +489,10 @@ class HeartbeatNode(Generic[V]):
             case _:
                 assert_never(input)
 
-    @property
-    def _is_undecided(self) -> bool:
-        return self.node.chosen is NOTHING_CHOSEN
-
     def _propose(self, value: V, now: float) -> Step[Self, V]:
         """Propose it as leader, hand it on, or ask at once to become the leader."""
         step = self._with(self.node.request(value))
-        if step.node._is_undecided:
+        if step.node.node.needs_a_leader:
             step = _join(step, step.node._hand_to_all(now))
             step = _join(step, step.node._apply(step.node.heartbeats.ask(now)))
         return step
@@ -455,7 +503,7 @@ class HeartbeatNode(Generic[V]):
         if admitted.events:
             return Step(state, (), admitted.events)
         sender, message = envelope.sender.node_id, envelope.message
-        if not state._is_undecided:
+        if not state.node.needs_a_leader:
             return state._receive_late(sender, message)
         match message:
             case Heartbeat():
@@ -517,41 +565,22 @@ class HeartbeatNode(Generic[V]):
 
     def _apply_node(self, step: Step[Node[V], V], now: float) -> Step[Self, V]:
         """Take over what the node did, and what it means for leadership."""
-        before, after = self.node, step.node
-        state = replace(self, node=after)
-        heartbeats = self.heartbeats
-        if after.acceptor.promised > before.acceptor.promised:
-            heartbeats = heartbeats.receive_prepare(after.acceptor.promised, now)
-        reaction = Reaction(heartbeats)
-        if before.proposer.phase is not after.proposer.phase:
-            if after.proposer.phase is Phase.LEADING:
-                reaction = heartbeats.lead(now)
-            elif after.proposer.phase is Phase.IDLE and after.chosen is NOTHING_CHOSEN:
-                reaction = heartbeats.end_ballot("a quorum refuses it", now)
-        settled = state._apply(reaction)
+        reaction = consequence(self.node, step.node, self.heartbeats, now)
+        settled = replace(self, node=step.node)._apply(reaction)
         return Step(settled.node, step.messages + settled.messages, step.events + settled.events)
 
     def _apply(self, reaction: Reaction) -> Step[Self, V]:
         """Do what the heartbeats say, and report who leads if that has changed."""
-        node, heartbeats = self.node, reaction.heartbeats
-        messages: list[Envelope[Message[V]]] = []
-        if reaction.to_members is not None:
-            messages.extend(node.to_members(reaction.to_members))
-        if reaction.ended is not None:
-            node = node.abandon()
-        if reaction.send_again:
-            messages.extend(node.send_again().messages)
-        if reaction.challenge:
-            node, prepares, _ = node.prepare()
-            messages.extend(prepares)
-            heartbeats = heartbeats.challenge_with(node.proposer.ballot)
+        node, heartbeats, messages = carry_out(reaction, self.node)
         state = replace(self, node=node, heartbeats=heartbeats)
-        return Step(state, tuple(messages), _changes(self.heartbeats, heartbeats, reaction.ended))
+        return Step(state, messages, changes(self.heartbeats, heartbeats, reaction.ended))
 
 
-def _changes(before: Heartbeats, after: Heartbeats, ended: str | None) -> tuple[Event[V], ...]:
+def changes(
+    before: Heartbeats, after: Heartbeats, ended: str | None
+) -> tuple[LeadershipLost | LeadershipAcquired | LeaderChanged, ...]:
     """The events between two states: leadership lost, acquired, changed; in this order."""
-    events: list[Event[V]] = []
+    events: list[LeadershipLost | LeadershipAcquired | LeaderChanged] = []
     if before.stance is Stance.LEADING and after.stance is not Stance.LEADING:
         events.append(LeadershipLost(before.ballot, ended or ""))
     if after.stance is Stance.LEADING and before.stance is not Stance.LEADING:

@@ -19,16 +19,7 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar,
 
 from paxos.errors import FaultError, MisuseError
 from paxos.events import Event, Stopped
-from paxos.messages import (
-    Accepted,
-    Envelope,
-    Free,
-    Message,
-    Prepare,
-    Promise,
-    V,
-    Waiting,
-)
+from paxos.messages import Binding, Envelope, Free, Message, V, Waiting
 
 MAX_QUEUED = 4096
 """How many messages may wait for a persist. A hung disk must not eat all memory.
@@ -71,7 +62,6 @@ Input: TypeAlias = (
 )
 
 D = TypeVar("D", bound=Hashable)
-D_co = TypeVar("D_co", bound=Hashable, covariant=True)
 S = TypeVar("S")
 
 
@@ -83,17 +73,21 @@ class Step(NamedTuple, Generic[S, V]):
     events: tuple[Event[V], ...] = ()
 
 
-class Steps(Protocol[D_co, V]):
+class Steps(Protocol[D, V]):
     """What the shell asks of a node: to be a value with a pure step."""
 
     @property
-    def durable(self) -> D_co:
+    def durable(self) -> D:
         """What must survive a crash."""
         ...
 
     @property
     def deadline(self) -> float | None:
         """When it wants the next tick (seconds), or None."""
+        ...
+
+    def is_saved_by(self, saved: D) -> bool:
+        """Whether a disk that holds `saved` holds all that must survive."""
         ...
 
     def step(self, input: Input[V], now: float) -> Step[Self, V]:
@@ -205,9 +199,8 @@ class Machine(Generic[N, D, V]):
             after: tuple[Envelope[Waiting[V]], ...] = ()
             if self._saving is None and not self._stopped:
                 after, self._waiting = tuple(self._waiting), {}
-                durable: D = self._node.durable
-                if durable != self._saved:
-                    persist = self._saving = durable
+                if not self._node.is_saved_by(self._saved):
+                    persist = self._saving = self._node.durable
                     self._step(PersistBegan())
             ready = Ready(persist, self._send, after, self._events)
             self._send, self._events = (), ()
@@ -302,8 +295,8 @@ class Machine(Generic[N, D, V]):
 
 
 def waits_for_persist(message: Message[V]) -> bool:
-    """Which of the two lists a message goes to: it names exactly the members of `Waiting`."""
-    return isinstance(message, Prepare | Promise | Accepted)
+    """Which of the two lists a message goes to."""
+    return isinstance(message, Binding)
 
 
 def _demand_possible(value: object) -> None:

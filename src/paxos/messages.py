@@ -46,6 +46,16 @@ NothingAccepted: TypeAlias = Literal[Absent.NOTHING_ACCEPTED]
 NothingChosen: TypeAlias = Literal[Absent.NOTHING_CHOSEN]
 
 
+class Binding:
+    """Base of what may leave only when the state behind it is on stable storage.
+
+    A Prepare, for its number must never be used again after a crash; a Promise and a vote, for they
+    bind the acceptor (*Paxos Made Simple*, 2.5: stable storage "before actually sending").
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Proposal(Generic[V]):
     """An ID and a value. Neither is ever stored or sent without the other."""
@@ -55,14 +65,14 @@ class Proposal(Generic[V]):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(Binding):
     """Phase 1a: "promise me to accept nothing below this ID, and tell me what you accepted"."""
 
     id: ProposalID
 
 
 @dataclass(frozen=True)
-class Promise(Generic[V]):
+class Promise(Binding, Generic[V]):
     """Phase 1b: the promise, with the proposal of the highest ID that its sender has accepted."""
 
     id: ProposalID
@@ -77,7 +87,7 @@ class Accept(Generic[V]):
 
 
 @dataclass(frozen=True)
-class Accepted(Generic[V]):
+class Accepted(Binding, Generic[V]):
     """Phase 2b: a vote. One vote decides nothing: a quorum in one ballot does."""
 
     proposal: Proposal[V]
@@ -129,11 +139,7 @@ class HeartbeatAnswer:
 
 
 Waiting: TypeAlias = Prepare | Promise[V] | Accepted[V]
-"""What may leave only when the state behind it is on stable storage.
-
-A Prepare, for its number must never be used again after a crash; a Promise and a vote, for they
-bind the acceptor (*Paxos Made Simple*, 2.5: stable storage "before actually sending").
-"""
+"""What is `Binding`."""
 
 Free: TypeAlias = Accept[V] | Nack | Chosen[V] | Request[V] | Heartbeat | HeartbeatAnswer
 """What stays true if its sender restarted from its disk at this very instant.

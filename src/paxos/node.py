@@ -367,11 +367,35 @@ class Node(Generic[V]):
         return self.learner.chosen
 
     @property
+    def promised(self) -> ProposalID:
+        """The highest ID that it promised."""
+        return self.acceptor.promised
+
+    @property
+    def ballot(self) -> ProposalID:
+        """Its newest ballot."""
+        return self.proposer.ballot
+
+    @property
+    def phase(self) -> Phase:
+        """How far that ballot has come."""
+        return self.proposer.phase
+
+    @property
+    def needs_a_leader(self) -> bool:
+        """Until it knows the decision."""
+        return self.learner.chosen is NOTHING_CHOSEN
+
+    @property
     def durable(self) -> DurableState[V]:
         """What must be on disk before this node's next promise, vote or Prepare leaves."""
         return DurableState(
             self.proposer.ballot.number, self.acceptor.promised, self.acceptor.accepted
         )
+
+    def is_saved_by(self, saved: DurableState[V]) -> bool:
+        """Whether a disk that holds this state holds all that must survive."""
+        return self.durable == saved
 
     @property
     def deadline(self) -> None:

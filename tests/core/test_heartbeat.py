@@ -16,7 +16,8 @@ from paxos import (
     Quorums,
     Timing,
 )
-from paxos.heartbeat import NEVER, Reaction, Stance
+from paxos.heartbeat import Reaction, Stance
+from paxos.timing import NEVER
 
 INTERVAL, WINDOW = 1.0, 6.0
 TIMING = Timing(interval=INTERVAL, window=WINDOW, backoff=0.5)

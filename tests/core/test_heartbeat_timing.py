@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from paxos import MisuseError, Timing
-from paxos.heartbeat import MAX_DOUBLINGS
+from paxos.timing import MAX_DOUBLINGS
 
 TIMING = Timing(backoff=1.0)
 ATTEMPTS = range(12)

@@ -74,6 +74,9 @@ class Scripted:
     deadline: float | None = None
     heard: tuple[tuple[Input[Any], float], ...] = ()
 
+    def is_saved_by(self, saved: int) -> bool:
+        return self.durable == saved
+
     def step(self, input: Input[Any], now: float) -> Step[Scripted, Any]:
         if not isinstance(input, Propose):
             return Step(replace(self, heard=(*self.heard, (input, now))))

@@ -47,7 +47,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         SetClock, node_ids, st.floats(min_value=1e-300, max_value=1e300), st.none() | seconds
     ),
     st.builds(Fail, node_ids, st.sampled_from(Failure)),
-    st.builds(Crash, node_ids, st.sampled_from(Ending)),
+    st.builds(Crash, node_ids, st.sampled_from(Ending), st.none() | st.integers(1, 9)),
 )
 
 
@@ -83,6 +83,8 @@ PREPARE = Envelope(Identity(CLUSTER_NAME, "A", "1"), "B", Prepare(ProposalID(1, 
         ("crash A power", Crash("A", Ending.POWER_OLD)),
         ("crash A power new", Crash("A", Ending.POWER_NEW)),
         ("crash A power torn", Crash("A", Ending.POWER_TORN)),
+        ("crash A opening 1 kill", Crash("A", Ending.KILL_WRITTEN, 1)),
+        ("crash A opening 2 power torn", Crash("A", Ending.POWER_TORN, 2)),
         ("rot A", Rot("A")),
         ("wipe A", Wipe("A")),
         ("restart A", Restart("A")),
@@ -124,6 +126,8 @@ def test_there_are_other_ways_to_write_some(line: str, command: Command) -> None
         ("fail A", r"write fail NODE io\|full\|short"),
         ("fail A badly", "a disk fails by io, full or short, not by 'badly'"),
         ("crash A power off", "'power off' is no crash: write kill, kill unwritten, power"),
+        ("crash A opening", "opening a store has no write '': write crash NODE opening 1"),
+        ("crash A opening 0 kill", "opening a store has no write '0'"),
         ("restart", "write restart NODE"),
     ],
 )

@@ -18,7 +18,7 @@ from types import ModuleType
 
 import pytest
 
-from paxos.heartbeat import HeartbeatNode, Heartbeats, Timing
+from paxos.heartbeat import HeartbeatNode, Heartbeats
 from paxos.machine import Machine
 from paxos.node import Acceptor, Learner, Node, Proposer
 from paxos.quorum import Quorums
@@ -28,6 +28,7 @@ from paxos.scenario.cluster import Cluster, Kind
 from paxos.scenario.mutants import MUTANTS
 from paxos.scenario.rule import Rule
 from paxos.scenario.rules import RULES
+from paxos.timing import Timing
 from scenario import without_rule
 
 REAL = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from paxos.errors import MisuseError
-from paxos.heartbeat import Timing
 from paxos.scenario.cluster import Cluster, Kind
 from paxos.scenario.mutants import MUTANTS
 from paxos.scenario.opening import Opening, parse_opening
+from paxos.timing import Timing
 
 A_RULE = min(MUTANTS) if MUTANTS else ""
 

@@ -93,6 +93,13 @@ def test_there_are_22_beliefs() -> None:
     assert set(BELIEFS_ABOUT_LOGS) < BELIEFS.keys()
 
 
+def test_programs_get_each_misconception_with_its_sentence() -> None:
+    table = json.loads(json.dumps(rules_as_json()))
+    told = [belief for rule in table for belief in rule["misconceptions"]]
+    assert {"id": "M5", "belief": "Any value that is reported may be adopted."} in told
+    assert {each["id"] for each in told} == BELIEFS.keys() - set(BELIEFS_ABOUT_LOGS)
+
+
 # As others read it. -------------------------------------------------------------------------
 
 

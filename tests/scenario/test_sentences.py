@@ -52,6 +52,7 @@ def told(*happenings: Happening) -> list[str]:
         (Lost(PREPARE), "A>B prepare 1.A is lost"),
         (Told("A", BallotLost(A1, B2)), "A has lost its ballot 1.A: 2.B was promised"),
         (Crashed("B", "kill"), "B is down"),
+        (Crashed("B", "opening 1 kill"), "B is down again, amid opening its store"),
         (Damaged("B", "rot"), "the newest state on the disk of B rots"),
         (Damaged("B", "wipe"), "the disk of B is lost, and a new one is made"),
         (Restarted("B", PROMISED), "B is up again; its disk held: promised 1.A"),

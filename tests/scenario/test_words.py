@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paxos.errors import MisuseError
-from paxos.heartbeat import HeartbeatNode, Stance, Timing
+from paxos.heartbeat import HeartbeatNode, Stance
 from paxos.messages import (
     NO_VALUE,
     NOTHING_ACCEPTED,
@@ -51,6 +51,7 @@ from paxos.scenario.words import (
     text_of_seconds,
     text_of_value,
 )
+from paxos.timing import Timing
 
 A1, B2 = ProposalID(1, "A"), ProposalID(2, "B")
 X = Proposal(A1, "x")

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from paxos.disk import Folder
-from paxos.heartbeat import HeartbeatNode, Heartbeats, Timing
+from paxos.heartbeat import HeartbeatNode, Heartbeats
 from paxos.machine import Machine
 from paxos.node import Acceptor, Learner, Node, Proposer
 from paxos.quorum import Quorums
@@ -28,6 +28,7 @@ from paxos.scenario.breakage import UNBROKEN, Breakage
 from paxos.scenario.mutants import MUTANTS
 from paxos.scenario.rule import Rule
 from paxos.scenario.rules import RULES, rule_of
+from paxos.timing import Timing
 
 REAL: tuple[type[Any], ...] = (
     Acceptor, Proposer, Learner, Node, HeartbeatNode, Heartbeats, Timing, Machine, Quorums

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any, ClassVar
+
 import pytest
 
 from paxos.events import BallotLost, ValueChosen
+from paxos.machine import Ready
 from paxos.messages import (
     NOTHING_ACCEPTED,
     Accept,
@@ -22,10 +26,14 @@ from paxos.messages import (
 from paxos.node import DurableState
 from paxos.proposal_id import ProposalID
 from paxos.quorum import Quorums
-from paxos.scenario.cluster import CLUSTER_NAME
+from paxos.scenario.breakage import AnyMachine, Breakage, altered
+from paxos.scenario.cluster import CLUSTER_NAME, Cluster
+from paxos.scenario.commands import parse
 from paxos.scenario.happenings import Asked, Broke, Crashed, Happening, Left, Told
 from paxos.scenario.invariants import INVARIANTS
+from paxos.scenario.mutants_of_nodes import NeverSyncs
 from paxos.sim.judge import Judge
+from paxos.sim.stage import Stage
 
 QUORUMS = Quorums.majority("ABC")
 A1, B1, B2 = ProposalID(1, "A"), ProposalID(1, "B"), ProposalID(2, "B")
@@ -91,6 +99,55 @@ def test_whoever_listens_is_told_at_once() -> None:
 def test_what_is_said_again_is_no_new_violation() -> None:
     once = VIOLATIONS["promise-kept"]
     assert len(judged(*once, once[-1], once[-1]).broken) == 1
+
+
+def test_what_is_said_again_must_still_be_on_the_disk() -> None:
+    promise = Promise(B1, NOTHING_ACCEPTED)
+    judge = judged(left("C", promise), left("C", promise, DurableState(promised=A1)))
+    (broke,) = judge.broken
+    assert broke.invariant == "durable-first"
+    assert broke.sentence == "C promises 1.B, and its disk holds a promise of 1.A"
+
+
+def test_what_is_said_too_early_again_is_told_once() -> None:
+    early = left("A", Prepare(A1), DurableState())
+    assert len(judged(early, early, early).broken) == 1
+
+
+class Parrot(AnyMachine):
+    """Says at once what any of its processes has said before, whatever is on its disk by now."""
+
+    __slots__ = ()
+    said: ClassVar[set[object]] = set()
+
+    def ready(self) -> Ready[DurableState[str], str]:
+        ready = super().ready()
+        again = tuple(each for each in ready.send_after_persist if each in self.said)
+        later = tuple(each for each in ready.send_after_persist if each not in self.said)
+        self.said.update(ready.send_after_persist)
+        at_once: Any = ready.send + again  # which the types forbid
+        return altered(ready, send=at_once, send_after_persist=later)
+
+
+class Parrots(Cluster):
+    """A cluster of parrots, on disks that never sync."""
+
+    @cached_property
+    def breakage(self) -> Breakage:
+        return Breakage((Parrot, NeverSyncs))
+
+
+def test_a_node_that_repeats_what_its_disk_has_lost_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Parrot, "said", set())
+    judge = Judge(QUORUMS)
+    stage = Stage(Parrots(tuple("ABC")), judge)
+    for line in ("propose A x", "deliver A>C prepare 1.A", "crash C power", "restart C"):
+        stage.perform(parse(line))
+    assert judge.broken == []
+    stage.perform(parse("deliver A>C prepare 1.A"))
+    assert [broke.invariant for broke in judge.broken] == ["durable-first"]
 
 
 def test_heartbeats_and_crashes_break_nothing() -> None:

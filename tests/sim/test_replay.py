@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paxos.errors import MisuseError
-from paxos.heartbeat import Timing
 from paxos.scenario.cluster import Cluster, Kind
 from paxos.scenario.commands import (
     At,
@@ -35,6 +34,7 @@ from paxos.scenario.opening import Opening
 from paxos.scenario.transcript import write
 from paxos.sim.player import play
 from paxos.sim.stage import Stage
+from paxos.timing import Timing
 
 VALUES = ("x", "", "two words", "größe", 'a "quoted" one')
 TIMERS = ("challenge", "round", "leader", "persist", "settle", "answer-of-B")
@@ -57,7 +57,7 @@ def of_a_node(node_id: str, now: float) -> Iterator[Command]:
     yield from (kind(node_id) for kind in (Tick, Timeout, Hang, Free, Persist, Restart, Rot, Wipe))
     yield from (Timer(node_id, name) for name in TIMERS)
     yield from (Fail(node_id, failure) for failure in Failure)
-    yield from (Crash(node_id, ending) for ending in Ending)
+    yield from (Crash(node_id, ending, opening) for ending in Ending for opening in (None, 1, 2))
     yield from (At(now + 0.1), SetClock(node_id, 1.5), SetClock(node_id, 0.7, now / 3 + 0.1))
 
 

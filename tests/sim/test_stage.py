@@ -261,7 +261,7 @@ def test_a_node_that_finds_proof_of_damage_stops() -> None:
         ("", "restart A", "A is up: crash it first"),
         ("", "deliver A>B prepare 1.A", "'A>B prepare 1.A' was never sent"),
         ("", "persist A", "nothing is on its way to the disk of A: hang it first"),
-        ("", "crash A power torn", "nothing is on its way to the disk of A"),
+        ("", "crash A power torn", "nothing on the disk of A is unsynced"),
         ("", "timeout A", "A waits for no instant"),
         ("", "timer A round", "here time passes: write timeout NODE"),
         ("at 2.0", "at 1.0", "it is 2.0 already"),

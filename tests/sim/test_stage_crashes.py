@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from paxos.errors import MisuseError
 from paxos.node import DurableState
 from paxos.proposal_id import ProposalID
 from paxos.scenario.happenings import Crashed, Restarted, StayedDown
@@ -143,3 +144,95 @@ def test_a_mutant_that_never_syncs_has_written_all_the_same() -> None:
     assert theatre.of(Restarted) == [Restarted("A", DurableState(1))]
     theatre.play("crash A power", "restart A")
     assert theatre.of(Restarted)[1:] == [Restarted("A", NOTHING)]
+
+
+def test_what_a_failed_sync_left_unsynced_can_be_torn() -> None:
+    theatre = on_its_way()
+    theatre.play("fail C io", "crash C power torn", "restart C")
+    assert theatre.of(Crashed) == [Crashed("C", "power torn")]
+    assert theatre.of(Restarted) == [Restarted("C", PROMISED)]
+    process = theatre.stage.servers["C"].process
+    assert process is not None
+    assert process.store.report.torn
+
+
+def test_what_a_killed_process_left_unsynced_can_be_torn() -> None:
+    theatre = on_its_way()
+    theatre.play("crash C kill", "crash C power torn", "restart C")
+    assert theatre.of(Restarted) == [Restarted("C", PROMISED)]
+
+
+def test_where_all_is_synced_nothing_can_be_torn() -> None:
+    theatre = on_its_way()
+    theatre.play("persist C", "crash C power")
+    with pytest.raises(MisuseError, match="nothing on the disk of C is unsynced"):
+        theatre.play("crash C power torn")
+
+
+@pytest.mark.parametrize(
+    ("how", "left"),
+    [
+        ("kill", PROMISED_MORE),
+        ("kill unwritten", PROMISED_MORE),
+        ("power", PROMISED),
+        ("power new", PROMISED_MORE),
+        ("power torn", PROMISED),
+    ],
+)
+def test_a_crash_may_fall_into_the_write_with_which_opening_ends(
+    how: str, left: DurableState[str]
+) -> None:
+    """What is read back was never synced, so until that write is synced it may be lost."""
+    theatre = on_its_way()
+    theatre.play("crash C kill", f"crash C opening 1 {how}")
+    assert theatre.of(Crashed)[1:] == [Crashed("C", f"opening 1 {how}")]
+    assert theatre.of(Restarted) == []
+    assert theatre.stage.servers["C"].why_down == f"crash C opening 1 {how}"
+    theatre.play("restart C")
+    assert theatre.of(Restarted) == [Restarted("C", left)]
+
+
+def test_a_power_cut_before_opening_has_written_takes_what_only_the_cache_held() -> None:
+    theatre = on_its_way()
+    theatre.play("crash C kill", "crash C opening 1 kill unwritten", "crash C power", "restart C")
+    assert theatre.of(Restarted) == [Restarted("C", PROMISED)]
+
+
+def test_what_opening_has_synced_survives_a_crash_in_its_next_write() -> None:
+    """The torn slot is mended by a second write, and that is torn as well."""
+    theatre = on_its_way()
+    theatre.play("crash C power torn", "crash C opening 2 power torn", "restart C")
+    process = theatre.stage.servers["C"].process
+    assert process is not None
+    assert process.store.report.torn
+    assert theatre.of(Restarted) == [Restarted("C", PROMISED)]
+
+
+def test_a_crash_behind_the_last_write_of_opening_falls_at_its_end() -> None:
+    theatre = on_its_way()
+    theatre.play("crash C kill", "crash C opening 2 power", "restart C")
+    assert theatre.of(Restarted) == [Restarted("C", PROMISED_MORE)]
+
+
+def test_a_store_that_is_damaged_is_not_written_to_so_no_crash_falls_into_that() -> None:
+    theatre = on_its_way()
+    theatre.play("crash C kill unwritten", "rot C", "crash C opening 1 power torn")
+    assert len(theatre.of(StayedDown)) == 1
+    assert theatre.of(Crashed) == [Crashed("C", "kill unwritten")]
+
+
+def test_a_disk_that_is_about_to_fail_is_so_after_a_crash_in_its_opening() -> None:
+    theatre = on_its_way()
+    theatre.play("crash C kill", "fail C io", "crash C opening 1 kill", "restart C")
+    assert len(theatre.of(StayedDown)) == 1
+
+
+def test_whoever_runs_is_not_opening_its_store() -> None:
+    with pytest.raises(MisuseError, match="C is up, so it is not opening its store"):
+        on_its_way().play("crash C opening 1 kill")
+
+
+def test_a_mutant_whose_opening_writes_nothing_loses_what_it_has_read() -> None:
+    theatre = Theatre("cluster node A breaks=opening-ends-with-a-write")
+    theatre.play("hang A", "propose A x", "crash A kill", "crash A opening 1 power", "restart A")
+    assert theatre.of(Restarted) == [Restarted("A", NOTHING)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import pytest
 
 from paxos import MisuseError
 from paxos.scenario.cluster import Kind
+from paxos.scenario.commands import Ending
 from paxos.sim.faults import ALL_FAULTS, Fault, format_faults, parse_faults
-from paxos.sim.swarm import Unwell, Wish, draw_plan
+from paxos.sim.swarm import MOST_WRITES, Unwell, Wish, draw_plan
 
 SEEDS = range(400)
 
@@ -54,6 +58,21 @@ def test_all_strikes_are_of_the_kinds_that_were_drawn() -> None:
         plan = draw_plan(seed, Wish())
         assert {strike.fault for strike in plan.strikes} <= set(plan.faults)
         assert {spell.cut for spell in plan.spells} - {None} <= set(plan.faults)
+
+
+def test_crashes_in_openings_change_nothing_else_that_a_seed_draws() -> None:
+    others = tuple(fault for fault in ALL_FAULTS if fault is not Fault.OPENING)
+    for seed in SEEDS:
+        plan, without = draw_plan(seed, Wish()), draw_plan(seed, Wish(faults=others))
+        strikes = tuple(strike for strike in plan.strikes if strike.fault is not Fault.OPENING)
+        faults = tuple(fault for fault in plan.faults if fault is not Fault.OPENING)
+        assert replace(plan, strikes=strikes, faults=faults) == without
+
+
+def test_a_crash_may_fall_into_any_write_of_an_opening_and_end_in_any_way() -> None:
+    strikes = [strike for seed in SEEDS for strike in draw_plan(seed, Wish()).strikes]
+    drawn = {(each.write, each.ending) for each in strikes if each.fault is Fault.OPENING}
+    assert drawn == set(product(range(1, MOST_WRITES + 1), Ending))
 
 
 def test_those_who_are_healed_contain_quorums_of_both_phases() -> None:

@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from paxos.cli.now_and_then import NowAndThen
 from paxos.verify import Progress
 
 GIB = 1 << 30
-SECONDS_A_LINE = 10.0
-"""Without a terminal, how long it is from one line to the next."""
 
 SHARE_OF_MEMORY = 0.8
 """Of all that the machine has: more, and it would begin to swap."""
@@ -63,7 +62,8 @@ class Watcher:
         self._out = out
         self._limits = limits
         self._clock = clock
-        self._began = self._shown = clock()
+        self._began = clock()
+        self._now_and_then = NowAndThen(out, clock)
         self._progress = Progress()
         self._before: int | None = None
 
@@ -81,10 +81,11 @@ class Watcher:
         self._progress = progress
         if self._before is None:
             self._before = progress.states  # many, if it goes on from a checkpoint
-        if not self._out.is_terminal and self._clock() - self._shown >= SECONDS_A_LINE:
-            self._shown = self._clock()
-            self._out.print("  ".join(f"{name} {value}" for name, value in self.facts().items()))
+        self._now_and_then.tell(self._line)
         return self._limits.reached_by(progress, self.seconds)
+
+    def _line(self) -> str:
+        return "  ".join(f"{name} {value}" for name, value in self.facts().items())
 
     def facts(self) -> dict[str, str]:
         """How far it is, in words and figures."""

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from paxos.cli import files
 from paxos.cli.answer import FAILED, OK, UNKNOWN, Answer
+from paxos.cli.now_and_then import NowAndThen
 from paxos.errors import MisuseError
 from paxos.scenario.cluster import Kind
 from paxos.scenario.invariants import INVARIANTS
@@ -33,9 +34,6 @@ MOST_SAVED = 10
 
 MOST_SHOWN = 20
 """Failures that are printed."""
-
-SECONDS_A_LINE = 10.0
-"""Without a terminal, how long it is from one line to the next."""
 
 
 def run_sim(options: argparse.Namespace, out: Console) -> Answer:
@@ -133,28 +131,24 @@ def _run_many(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
 @contextmanager
 def _shown(total: int, began: float, out: Console) -> Generator[Callable[[Summary], None]]:
     """Show how far it is: a bar on a terminal, else a line now and then."""
-    if out.is_terminal and not out.quiet:
-        with _bar(out) as bar:
-            task = bar.add_task("", total=total, rate="", failures="")
-            yield lambda summary: bar.update(
-                task,
-                completed=summary.runs,
-                rate=f"{summary.effects / (time.perf_counter() - began):,.0f} effects a second",
-                failures=f"{len(summary.failures)} failures",
-            )
+
+    def rate(summary: Summary) -> str:
+        return f"{summary.effects / (time.perf_counter() - began):,.0f} effects a second"
+
+    def failures(summary: Summary) -> str:
+        return f"{len(summary.failures)} failures"
+
+    if not out.is_terminal or out.quiet:
+        lines = NowAndThen(out)
+        yield lambda summary: lines.tell(
+            lambda: f"{summary.runs:,} of {total:,} runs  {rate(summary)}  {failures(summary)}"
+        )
         return
-    shown = [began]
-
-    def tell(summary: Summary) -> None:
-        now = time.perf_counter()
-        if now - shown[0] >= SECONDS_A_LINE:
-            shown[0] = now
-            out.print(
-                f"{summary.runs:,} of {total:,} runs  {summary.effects / (now - began):,.0f} "
-                f"effects a second  {len(summary.failures)} failures"
-            )
-
-    yield tell
+    with _bar(out) as bar:
+        task = bar.add_task("", total=total, rate="", failures="")
+        yield lambda summary: bar.update(
+            task, completed=summary.runs, rate=rate(summary), failures=failures(summary)
+        )
 
 
 def _bar(out: Console) -> Progress:

@@ -35,9 +35,9 @@ from msgspec import Meta, Struct
 
 from paxos.codec import STATE_OVERHEAD
 from paxos.errors import MisuseError
-from paxos.heartbeat import Timing
 from paxos.quorum import Quorums
 from paxos.slots import BLOCK_BYTES, MAX_SLOT_BYTES, capacity
+from paxos.timing import Timing
 
 MAX_FILE_BYTES = 1 << 20
 

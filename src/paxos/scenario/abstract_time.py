@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from paxos.heartbeat import NEVER, HeartbeatNode, Heartbeats, Stance
+from paxos.heartbeat import HeartbeatNode, Heartbeats, Stance
 from paxos.messages import NOTHING_CHOSEN
 from paxos.proposal_id import NO_PROPOSAL
+from paxos.timing import NEVER
 
 NOW = 0.0
 TO_COME = 1.0
@@ -76,20 +77,16 @@ def fired(node: HeartbeatNode[str], name: str) -> HeartbeatNode[str]:
 
 
 def _due(beats: Heartbeats, name: str) -> Heartbeats:
-    match name:
-        case "challenge":
-            return replace(beats, challenge_at=NOW)
-        case "round":
-            return replace(beats, round_at=NOW)
-        case "leader":
-            return replace(beats, leader_until=NOW)
-        case "persist":
-            return replace(beats, persist_due=NOW)
-        case "settle":
-            return replace(beats, leader_since=PASSED)
-        case _:
-            member = name.removeprefix(ANSWER)
-            return replace(
-                beats,
-                answers=tuple((m, NOW if m == member else until) for m, until in beats.answers),
-            )
+    if name == CHALLENGE:
+        return replace(beats, challenge_at=NOW)
+    if name == ROUND:
+        return replace(beats, round_at=NOW)
+    if name == LEADER:
+        return replace(beats, leader_until=NOW)
+    if name == PERSIST:
+        return replace(beats, persist_due=NOW)
+    if name == SETTLE:
+        return replace(beats, leader_since=PASSED)
+    member = name.removeprefix(ANSWER)
+    answers = tuple((m, NOW if m == member else until) for m, until in beats.answers)
+    return replace(beats, answers=answers)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeAlias, TypeVar, get_origin
 
-from paxos.heartbeat import HeartbeatNode, Heartbeats, Timing
+from paxos.heartbeat import HeartbeatNode, Heartbeats
 from paxos.machine import Machine
 from paxos.messages import Identity
 from paxos.node import Acceptor, DurableState, Learner, Node, Proposer
 from paxos.quorum import Quorums
+from paxos.timing import Timing
 
 AnyNode: TypeAlias = Node[str] | HeartbeatNode[str]
 AnyMachine: TypeAlias = Machine[Any, DurableState[str], str]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from paxos.errors import MisuseError
-from paxos.heartbeat import Timing
 from paxos.messages import Identity
 from paxos.node import DurableState
 from paxos.quorum import Quorums
 from paxos.scenario.breakage import UNBROKEN, AnyMachine, AnyNode, Breakage
 from paxos.scenario.mutants import MUTANTS
+from paxos.timing import Timing
 
 CLUSTER_NAME = "scenario"
 FIRST_INCARNATION = "1"

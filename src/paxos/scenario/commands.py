@@ -184,14 +184,24 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """The node's process ends, between two effects or while a persist is under way."""
+    """The node's process ends: between two effects, while a persist is under way, or in a start."""
 
     node_id: str
     ending: Ending = Ending.KILL_WRITTEN
 
+    opening: int | None = None
+    """Of a start: into which of the writes with which opening a store ends the crash falls, from 1.
+    There is one, and more if something has to be mended: two after a torn write. Beyond the last of
+    them, the crash falls at the end of opening, before anything leaves."""
+
+    @property
+    def how(self) -> str:
+        """The words behind the node's ID."""
+        ending = self.ending.value
+        return ending if self.opening is None else f"opening {self.opening} {ending}"
+
     def __str__(self) -> str:
-        how, _, left = self.ending.value.partition(" ")
-        return " ".join(filter(None, ("crash", self.node_id, how, left)))
+        return f"crash {self.node_id} {self.how}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,15 +288,31 @@ def _parse_fail(words: Sequence[str]) -> Command:
 _SPELT_OUT = {"kill written": Ending.KILL_WRITTEN, "power old": Ending.POWER_OLD}
 
 
+MOST_WRITES = 9
+"""That may be counted in an opening. None takes more than a few."""
+
+
 def _parse_crash(words: Sequence[str]) -> Command:
-    how = " ".join(words[1:]) or "kill"
+    node_id, *rest = words
+    if rest[:1] != ["opening"]:
+        return Crash(parse_node_id(node_id), _parse_ending(rest))
+    write = "".join(rest[1:2])
+    if write not in {str(number) for number in range(1, MOST_WRITES + 1)}:
+        raise MisuseError(
+            f"opening a store has no write {write!r}: write crash NODE opening 1, or up to"
+            f" {MOST_WRITES}, and then how it ends"
+        )
+    return Crash(parse_node_id(node_id), _parse_ending(rest[2:]), int(write))
+
+
+def _parse_ending(words: Sequence[str]) -> Ending:
+    how = " ".join(words) or "kill"
     try:
-        ending = _SPELT_OUT.get(how) or Ending(how)
+        return _SPELT_OUT.get(how) or Ending(how)
     except ValueError:
         raise MisuseError(
             f"{how!r} is no crash: write kill, kill unwritten, power, power new or power torn"
         ) from None
-    return Crash(parse_node_id(words[0]), ending)
 
 
 FORMS: dict[str, Form] = {
@@ -308,7 +334,9 @@ FORMS: dict[str, Form] = {
     "hang": _of_node("hang NODE", Hang),
     "free": _of_node("free NODE", Free),
     "fail": Form("fail NODE io|full|short", 2, 2, _parse_fail),
-    "crash": Form("crash NODE [kill [unwritten] | power [new|torn]]", 1, 3, _parse_crash),
+    "crash": Form(
+        "crash NODE [opening WRITE] [kill [unwritten] | power [new|torn]]", 1, 5, _parse_crash
+    ),
     "tear": _of_node("tear NODE", lambda node_id: Crash(node_id, Ending.POWER_TORN)),
     "rot": _of_node("rot NODE", Rot),
     "wipe": _of_node("wipe NODE", Wipe),

@@ -109,7 +109,13 @@ class Crashed:
 
     node_id: str
     how: str
-    """As the command has it: "kill", "kill unwritten", "power", "power new", "power torn"."""
+    """As the command has it: "kill", "kill unwritten", "power", "power new", "power torn"; with
+    "opening" and a number before it, if its store was being opened."""
+
+    @property
+    def was_opening(self) -> bool:
+        """Whether its store was being opened."""
+        return self.how.startswith("opening ")
 
 
 @dataclass(frozen=True, slots=True)

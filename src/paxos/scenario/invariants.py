@@ -270,6 +270,18 @@ def _is_decisive(fact: Fact) -> bool:
     return isinstance(fact, Learned) or _is_vote(fact)
 
 
+DURABLE_FIRST = Invariant(
+    "durable-first",
+    "Nothing leaves that its sender's disk could forget.",
+    "PMS 2.5: an acceptor records its response in stable storage before sending it",
+    "A vote leaves.",
+    judges=_is_sent(Prepare, Promise, Accepted),
+    by=lambda new, old: False,
+    broken_by=_durable_first,
+    reached_by=lambda moment: _is_vote(moment.new),
+)
+"""The one that looks at the disk, which is no part of a fact: what is said again may break it."""
+
 INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
         "agreement",
@@ -331,15 +343,6 @@ INVARIANTS: tuple[Invariant, ...] = (
         broken_by=_learns_what_is_chosen,
         reached_by=lambda moment: True,
     ),
-    Invariant(
-        "durable-first",
-        "Nothing leaves that its sender's disk could forget.",
-        "PMS 2.5: an acceptor records its response in stable storage before sending it",
-        "A vote leaves.",
-        judges=_is_sent(Prepare, Promise, Accepted),
-        by=lambda new, old: False,
-        broken_by=_durable_first,
-        reached_by=lambda moment: _is_vote(moment.new),
-    ),
+    DURABLE_FIRST,
 )
 """All that both worlds check. `sim` adds what only time can show: that there is progress."""

@@ -10,17 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from paxos.heartbeat import (
-    NEVER,
     HeartbeatNode,
     Heartbeats,
     Reaction,
     Stance,
-    Timing,
 )
 from paxos.machine import Step
 from paxos.messages import Heartbeat, HeartbeatAnswer
 from paxos.proposal_id import NO_PROPOSAL, ProposalID
 from paxos.scenario.breakage import altered
+from paxos.timing import NEVER, Timing
 
 
 class BacksOffAlike(Timing):

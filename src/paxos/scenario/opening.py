@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paxos.errors import MisuseError
-from paxos.heartbeat import Timing
 from paxos.scenario.cluster import Cluster, Kind
 from paxos.scenario.words import parse_node_id, parse_seconds, split_words, text_of_seconds
+from paxos.timing import Timing
 
 USAGE = (
     "cluster node|heartbeat MEMBER... [proposers=P,Q] [phase1=N] [phase2=N] [breaks=RULE]"

@@ -51,7 +51,7 @@ BELIEFS: dict[str, str] = {
     "M21": "Two nodes are safer than one; a minority can go on.",
     "M22": "A time-out means failure.",
 }
-"""What many believe about Paxos at some time, and what is not so."""
+"""What many believe about Paxos at some time, and what is not so: each under an ID of ours."""
 
 BELIEFS_ABOUT_LOGS: tuple[str, ...] = ("M12", "M13", "M16", "M19")
 """Those that do not concern one decision: they need slots, or members that change."""
@@ -87,6 +87,8 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "story": rule.story,
         "breaks": rule.breaks,
         "found_by": rule.found_by.value,
-        "misconceptions": list(rule.misconceptions),
+        "misconceptions": [
+            {"id": belief, "belief": BELIEFS[belief]} for belief in rule.misconceptions
+        ],
         "note": rule.note,
     }

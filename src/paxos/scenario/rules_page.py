@@ -81,13 +81,15 @@ def _faces(rule: Rule) -> str:
 
 
 def _beliefs() -> str:
-    rows = [f"| {BELIEFS[belief]} | {_met_by(belief)} |" for belief in BELIEFS]
+    rows = [f"| {belief} | {BELIEFS[belief]} | {_met_by(belief)} |" for belief in BELIEFS]
     return "\n".join(
         (
             "## What many believe, and what is not so",
             "",
-            "| belief | contradicted by |",
-            "|---|---|",
+            "`paxos rules --json` names these by the same IDs.",
+            "",
+            "| ID | belief | contradicted by |",
+            "|---|---|---|",
             *rows,
         )
     )

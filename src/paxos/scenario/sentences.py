@@ -79,6 +79,8 @@ class Narrator:
                 return f"{text_of_envelope(envelope)} is lost"
             case Told(node_id, event):
                 return f"{node_id} {event}"
+            case Crashed(node_id) if happening.was_opening:
+                return f"{node_id} is down again, amid opening its store"
             case Crashed(node_id):
                 what = self._begun.pop(node_id, None)
                 return f"{node_id} is down" + (f", amid saving: {what}" if what else "")

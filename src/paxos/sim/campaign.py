@@ -62,8 +62,8 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     effects: int
 
 
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a worker says of its seeds."""
+class Tally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker has counted over its seeds."""
 
     version: int
     runs: int
@@ -109,7 +109,7 @@ class Summary:
         """The kinds of faults that were asked for, and struck in no run."""
         return [fault.label for fault in self.wish.faults if not self.happened[fault.label]]
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: Tally) -> None:
         """Take in what a worker says."""
         self.runs += answer.runs
         self.effects += answer.effects
@@ -199,7 +199,7 @@ def answer(question: str) -> str:
     return msgspec.json.encode(_run(range(asked.first, asked.first + asked.count), wish)).decode()
 
 
-def _run(seeds: range, wish: Wish) -> Answer:
+def _run(seeds: range, wish: Wish) -> Tally:
     effects: list[int] = []
     slowest: dict[str, float] = {}
     failures: list[Failure] = []
@@ -215,7 +215,7 @@ def _run(seeds: range, wish: Wish) -> Answer:
             failures.append(Failure(seed, outcome.broken.invariant, sentence, outcome.effects))
         reached.update(sorted(outcome.reached))
         happened.update(fault.label for fault in Fault if outcome.happened[fault])
-    return Answer(
+    return Tally(
         version=VERSION,
         runs=len(effects),
         effects=sum(effects),
@@ -243,9 +243,9 @@ def _questions(wish: Wish, seeds: range) -> Iterator[str]:
         yield msgspec.json.encode(question).decode()
 
 
-def _read(text: str) -> Answer:
+def _read(text: str) -> Tally:
     try:
-        return msgspec.json.decode(text, type=Answer)
+        return msgspec.json.decode(text, type=Tally)
     except msgspec.DecodeError as error:
         raise FaultError(f"a worker's answer makes no sense: {error}") from error
 

@@ -242,10 +242,20 @@ class DiskState(NamedTuple):
         return self._replace(names=names)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether a power cut changes nothing about it."""
+        return all(cell.is_settled for cell in self._cells())
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The names of the files that a process finds, sorted."""
         there = (path for path, cell in self.names if cell.cached not in {None, FOLDER})
         return tuple(sorted(there))
+
+    def names_in(self, folder: Path) -> tuple[str, ...]:
+        """The names that a process finds in a folder, sorted."""
+        there = (path for path, cell in self.names if cell.cached is not None)
+        return tuple(sorted(path.name for path in there if path.parent == folder != path))
 
     def content(self, path: Path) -> bytes:
         """Return what a reader of the file gets. Raise MisuseError if it is not there."""

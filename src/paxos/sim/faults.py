@@ -23,6 +23,7 @@ class Fault(enum.Enum):
     KILL = "kill", "A process ends at any effect; what it wrote is read back, synced or not."
     POWER = "power", "The power is cut at any effect; of an unsynced write, all or nothing is left."
     TEAR = "tear", "The power is cut in the middle of a write; some of its sectors are left."
+    OPENING = "opening", "A crash or a power cut falls into a write with which a store is opened."
     PAUSE = "pause", "A process stands still for a while, and goes on where it was."
     SLOW = "slow", "All disks take a good part of a liveness window for each persist."
     HANG = "hang", "A disk does not finish a persist for whole liveness windows."

@@ -9,7 +9,15 @@ from paxos.messages import Heartbeat, HeartbeatAnswer, Identity, Request
 from paxos.quorum import Quorums
 from paxos.scenario.cluster import FIRST_INCARNATION
 from paxos.scenario.happenings import Asked, Broke, Happening, Left, Told
-from paxos.scenario.invariants import INVARIANTS, Fact, Learned, Moment, Proposed, Sent
+from paxos.scenario.invariants import (
+    DURABLE_FIRST,
+    INVARIANTS,
+    Fact,
+    Learned,
+    Moment,
+    Proposed,
+    Sent,
+)
 
 _DECIDE_NOTHING = (Heartbeat, HeartbeatAnswer, Request)
 """Messages for progress: no invariant looks at them, and there are very many."""
@@ -18,7 +26,8 @@ _DECIDE_NOTHING = (Heartbeat, HeartbeatAnswer, Request)
 class Judge:
     """Keeps the facts of one run, and asks each invariant about each new one.
 
-    A fact counts once: a message that is sent again, or a decision learned again, costs nothing.
+    A fact counts once: a message that is sent again, or a decision learned again, breaks nothing
+    new. But by then its sender's disk may have lost what it rests on, so that is asked each time.
     """
 
     def __init__(self, quorums: Quorums, tell: Callable[[Broke], object] | None = None) -> None:
@@ -36,9 +45,21 @@ class Judge:
     def __call__(self, happening: Happening) -> None:
         """Take notice of what has happened."""
         fact = _fact_in(happening)
-        if fact is not None and fact not in self._facts:
+        if fact is None:
+            return
+        if fact in self._facts:
+            self._judge_disk(fact)
+        else:
             self._judge(fact)
             self._facts[fact] = None
+
+    def _judge_disk(self, repeated: Fact) -> None:
+        if DURABLE_FIRST.judges(repeated):
+            sentence = DURABLE_FIRST.broken_by(Moment(self._quorums, self._facts, repeated))
+            if sentence is not None:
+                broke = Broke(DURABLE_FIRST.id, sentence)
+                if broke not in self.broken:
+                    self._find(broke)
 
     def _judge(self, fact: Fact) -> None:
         moment = Moment(self._quorums, self._facts, fact)

@@ -11,8 +11,8 @@ from pathlib import PurePath
 from paxos.scenario.commands import Command
 from paxos.scenario.happenings import Broke, Happening
 from paxos.sim.faults import Fault
+from paxos.sim.healing import Healing
 from paxos.sim.oversight import NO_SURPRISE
-from paxos.sim.progress import Progress
 from paxos.sim.run import Run
 from paxos.sim.swarm import Plan, Wish, draw_plan
 
@@ -46,14 +46,14 @@ def simulate(seed: int, wish: Wish, listen: Callable[[Happening], object] | None
     """Run one seed: the same outcome each time. `listen` is told of all that happens."""
     plan = draw_plan(seed, wish)
     run = Run(plan, listen)
-    progress = Progress(run)
+    healing = Healing(run)
     healed_at: int | None = None
     try:
         run.begin()
         run.go_on(plan.lasts)
         if run.broken is None:
             healed_at = len(run.commands)
-            progress.demand()
+            healing.demand()
     except Exception as error:  # noqa: BLE001 - that nothing else is raised is what is tested
         run.find(surprise(error))
     return Outcome(
@@ -64,7 +64,7 @@ def simulate(seed: int, wish: Wish, listen: Callable[[Happening], object] | None
         broken=run.broken,
         reached=frozenset(run.reached),
         happened=run.happened,
-        took=progress.took,
+        took=healing.took,
     )
 
 

@@ -291,6 +291,8 @@ class Overseer:
     def _crashed(self, happening: Crashed) -> None:
         watched = self._nodes[happening.node_id]
         watched.ballot, watched.persist_began = NO_PROPOSAL, None
+        if happening.was_opening and watched.under_way is None:
+            watched.under_way = watched.acknowledged  # opening writes what it has read
 
     def _damaged(self, happening: Damaged) -> None:
         watched = self._nodes[happening.node_id]

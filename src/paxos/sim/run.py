@@ -63,8 +63,8 @@ Entry: TypeAlias = tuple[float, int, Callable[[Any], None], Any]
 
 
 @dataclass(slots=True)
-class _Process:
-    """What a run knows of one node's process."""
+class _Schedule:
+    """What a run has planned for one node's process, and how that process is."""
 
     starts: int = 0
     """What was meant for an earlier run of the process is void."""
@@ -110,7 +110,7 @@ class Run:
         self.overseer = Overseer(plan.cluster, self.find)
         self._agenda: list[Entry] = []
         self._serial = 0
-        self._processes = {node_id: _Process() for node_id in plan.cluster.node_ids}
+        self._schedules = {node_id: _Schedule() for node_id in plan.cluster.node_ids}
         self._at_effects: list[Strike] = []
         self._watchers = self._draw_up_watchers(listen)
         self._others = () if listen is None else (listen,)
@@ -165,13 +165,13 @@ class Run:
         self.network.turn(CALM)
         self.network.forget_order()
         self._calm_agenda()
-        for node_id, process in self._processes.items():
-            process.paused_until = 0.0
+        for node_id, schedule in self._schedules.items():
+            schedule.paused_until = 0.0
             self._free(node_id)
             if self.stage.servers[node_id].clock.rate != 1.0:
                 self._set_clock(node_id, round(self.rng.uniform(0.9, 1.1), 3))
         unwell = dict(self.plan.unwell)
-        for node_id in self._processes:
+        for node_id in self._schedules:
             disk = self.stage.servers[node_id].disk
             if disk.fault is not None or disk.taken_by_a_write is not None:
                 self._crash(node_id, None, Ending.KILL_WRITTEN)
@@ -251,7 +251,7 @@ class Run:
         sender, recipient = envelope.sender.node_id, envelope.recipient
         self.messages += 1
         if sender == recipient:
-            self._put(self.now, self._arrive_at_home, (envelope, self._processes[sender].starts))
+            self._put(self.now, self._arrive_at_home, (envelope, self._schedules[sender].starts))
             return
         for at in self.network.arrivals(left, self.now):
             self._put(at, self._arrive, envelope)
@@ -263,17 +263,17 @@ class Run:
             self._lost_ballot(told.node_id)
 
     def _persist_began(self, began: PersistBegan) -> None:
-        process = self._processes[began.node_id]
+        schedule = self._schedules[began.node_id]
         low, high = self.network.conditions.sync
         at = round(self.now + self.rng.uniform(low, high), 6)
         if low > CALM.sync[1]:
             self.happened[Fault.SLOW] += 1
-        self._put(at, self._persist, (began.node_id, process.starts))
+        self._put(at, self._persist, (began.node_id, schedule.starts))
 
     def _restarted(self, restarted: Restarted) -> None:
-        process = self._processes[restarted.node_id]
-        process.starts += 1
-        process.is_held = process.resends = False
+        schedule = self._schedules[restarted.node_id]
+        schedule.starts += 1
+        schedule.is_held = schedule.resends = False
 
     def _stayed_down(self, stayed: StayedDown) -> None:
         if stayed.node_id in self.rotten:
@@ -287,7 +287,7 @@ class Run:
 
     def _waits(self, node_id: str, what: Callable[[Any], None], about: Any) -> bool:
         """Whether this node stands still: then it will see to this later."""
-        paused_until = self._processes[node_id].paused_until
+        paused_until = self._schedules[node_id].paused_until
         if self.now >= paused_until:
             return False
         self.happened[Fault.PAUSE] += 1
@@ -305,7 +305,7 @@ class Run:
         """What a node says to itself is lost only with its process."""
         envelope, starts = about
         node_id = envelope.recipient
-        if starts == self._processes[node_id].starts and not self._waits(
+        if starts == self._schedules[node_id].starts and not self._waits(
             node_id, self._arrive_at_home, about
         ):
             self._deliver(envelope)
@@ -316,18 +316,18 @@ class Run:
 
     def _tick_in_time(self, about: tuple[str, int]) -> None:
         node_id, tick = about
-        process = self._processes[node_id]
-        if tick == process.tick and not self._waits(node_id, self._tick_in_time, about):
-            process.tick_for = None
+        schedule = self._schedules[node_id]
+        if tick == schedule.tick and not self._waits(node_id, self._tick_in_time, about):
+            schedule.tick_for = None
             self.tick(node_id)
 
     def _persist(self, about: tuple[str, int]) -> None:
         node_id, starts = about
-        process = self._processes[node_id]
-        if starts != process.starts or not self.stage.servers[node_id].is_saving:
+        schedule = self._schedules[node_id]
+        if starts != schedule.starts or not self.stage.servers[node_id].is_saving:
             return
-        if process.hangs:
-            process.is_held = True
+        if schedule.hangs:
+            schedule.is_held = True
             if Fault.HANG in self.plan.faults:  # else it is unwell for good
                 self.happened[Fault.HANG] += 1
         elif not self._waits(node_id, self._persist, about):
@@ -337,13 +337,13 @@ class Run:
         node_id = demand.node
         if self._waits(node_id, self._demand, demand):
             return
-        process, node = self._processes[node_id], self.node(node_id)
+        schedule, node = self._schedules[node_id], self.node(node_id)
         if self.plan.impatient and isinstance(node, Node) and node.proposer.phase is not Phase.IDLE:
             self._crash(node_id, Fault.KILL, Ending.KILL_WRITTEN)
             self._restart(node_id)
         self.propose(node_id, demand.value)
-        if self.plan.cluster.kind is Kind.NODE and not process.resends:
-            process.resends = True
+        if self.plan.cluster.kind is Kind.NODE and not schedule.resends:
+            schedule.resends = True
             self._put(round(self.now + self.plan.patience, 6), self._resend, node_id)
 
     def _lost_ballot(self, node_id: str) -> None:
@@ -355,9 +355,9 @@ class Run:
 
     def _resend(self, node_id: str) -> None:
         """Without heartbeats, it is the application that has patience."""
-        process, node = self._processes[node_id], self.node(node_id)
-        process.resends = isinstance(node, Node) and node.proposer.unanswered is not None
-        if process.resends and not self._waits(node_id, self._resend, node_id):
+        schedule, node = self._schedules[node_id], self.node(node_id)
+        schedule.resends = isinstance(node, Node) and node.proposer.unanswered is not None
+        if schedule.resends and not self._waits(node_id, self._resend, node_id):
             self.tick(node_id)
             self._put(round(self.now + self.plan.patience, 6), self._resend, node_id)
 
@@ -381,19 +381,21 @@ class Run:
                 return
 
     def _can_strike(self, fault: Fault, node_id: str) -> bool:
-        """A write that is to be torn, or to fail, must be under way."""
+        """A write that is to fail must be under way, and one that is to be torn be unsynced."""
         server = self.stage.servers[node_id]
-        if fault is Fault.TEAR or fault in FAILURE_OF:
+        if fault is Fault.TEAR:
+            return server.can_be_torn
+        if fault in FAILURE_OF:
             return server.is_saving
         return server.is_up
 
     def _strike(self, strike: Strike, node_id: str) -> None:
         fault, over_at = strike.fault, round(self.now + strike.lasts, 6)
-        process = self._processes[node_id]
+        schedule = self._schedules[node_id]
         if fault is Fault.PAUSE:
-            process.paused_until = max(process.paused_until, over_at)
+            schedule.paused_until = max(schedule.paused_until, over_at)
         elif fault is Fault.HANG:
-            process.hangs = True
+            schedule.hangs = True
             self._put(over_at, self._free, node_id)
         elif fault in FAILURE_OF:
             self._fail(node_id, fault)
@@ -405,16 +407,19 @@ class Run:
             self.happened[fault] += 1
         elif fault is Fault.JUMP:
             self._jump(node_id, strike.ahead)
+        elif fault is Fault.OPENING:
+            self._crash_while_opening(node_id, strike)
+            self._put(over_at, self._restart, node_id)
         else:
             self._crash(node_id, fault, strike.ending)
             self._put(over_at, self._restart, node_id)
 
     def _free(self, node_id: str) -> None:
-        process = self._processes[node_id]
-        process.hangs = False
-        if process.is_held:
-            process.is_held = False
-            self._put(self.now, self._persist, (node_id, process.starts))
+        schedule = self._schedules[node_id]
+        schedule.hangs = False
+        if schedule.is_held:
+            schedule.is_held = False
+            self._put(self.now, self._persist, (node_id, schedule.starts))
 
     def _fail(self, node_id: str, fault: Fault) -> None:
         if self.stage.servers[node_id].is_saving:
@@ -423,30 +428,39 @@ class Run:
 
     def _let_rot(self, node_id: str) -> None:
         """While it is down: what a process saves after its disk decayed would heal it."""
+        if self.stage.servers[node_id].disk.newest is None:
+            return  # a mutant has never synced what would have to rot
         self._crash(node_id, None, Ending.KILL_UNWRITTEN)
         self.rotten.add(node_id)
         self._do(node_id, Rot(node_id))
         self._put(self.now, self._restart, node_id)
 
     def _set_clock(self, node_id: str, rate: float) -> None:
-        self._processes[node_id].tick_for = None
+        self._schedules[node_id].tick_for = None
         self._do(node_id, SetClock(node_id, rate))
 
     def _jump(self, node_id: str, ahead: float) -> None:
         clock = self.stage.servers[node_id].clock
         by = clock.reading(self.now) - self.now + ahead
-        self._processes[node_id].tick_for = None
+        self._schedules[node_id].tick_for = None
         self._do(node_id, SetClock(node_id, clock.rate, round(by, 6)))
         self.happened[Fault.JUMP] += 1
 
     def _crash(self, node_id: str, fault: Fault | None, ending: Ending) -> None:
         server = self.stage.servers[node_id]
-        if ending is Ending.POWER_TORN and not server.is_saving:
+        if ending is Ending.POWER_TORN and not server.can_be_torn:
             fault, ending = Fault.POWER, Ending.POWER_OLD
         if server.is_up or ending.is_power_cut:
             self._do(node_id, Crash(node_id, ending))
             if fault is not None:
                 self.happened[fault] += 1
+
+    def _crash_while_opening(self, node_id: str, strike: Strike) -> None:
+        """End it, if it is up, and end its next process before that has begun."""
+        self._crash(node_id, None, Ending.KILL_WRITTEN)
+        if node_id not in self.rotten:  # else opening finds the rot, and writes nothing
+            self._do(node_id, Crash(node_id, strike.ending, strike.write))
+            self.happened[Fault.OPENING] += 1
 
     def _restart(self, node_id: str) -> None:
         if not self.stage.servers[node_id].is_up and not self._waits(
@@ -476,9 +490,9 @@ class Run:
         if what is Unwell.DOWN:
             self._crash(node_id, None, Ending.KILL_WRITTEN)
         elif what is Unwell.HUNG:
-            self._processes[node_id].hangs = True
+            self._schedules[node_id].hangs = True
         else:
-            others = [other for other in self._processes if other != node_id]
+            others = [other for other in self._schedules if other != node_id]
             links: tuple[Link, ...] = between([node_id], others)
             if what is Unwell.MUTE:
                 links = tuple(link for link in links if link[0] == node_id)
@@ -504,17 +518,17 @@ class Run:
 
     def _wake(self, node_id: str) -> None:
         """Plan the tick that this node wants next."""
-        server, process = self.stage.servers[node_id], self._processes[node_id]
+        server, schedule = self.stage.servers[node_id], self._schedules[node_id]
         deadline = None if server.machine is None else server.machine.deadline
-        if deadline == process.tick_for:
+        if deadline == schedule.tick_for:
             return
-        process.tick_for = deadline
-        process.tick += 1
+        schedule.tick_for = deadline
+        schedule.tick += 1
         if deadline is not None and deadline < math.inf:
             at = _on_the_grid(server.clock.instant_of(deadline, self.now))
             while server.clock.reading(at) < deadline:
                 at = _on_the_grid(at + 1e-6)
-            self._put(at, self._tick_in_time, (node_id, process.tick))
+            self._put(at, self._tick_in_time, (node_id, schedule.tick))
 
 
 def _on_the_grid(instant: float) -> float:

@@ -7,7 +7,8 @@ The memory is the real one: `paxos.durable` over a disk in memory, with states i
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from paxos.scenario.breakage import UNBROKEN, AnyMachine, Breakage
 from paxos.scenario.commands import Ending, Failure
 from paxos.sim.clock import Clock
 from paxos.sim.disk_state import SECTOR_BYTES, DiskState, Survivor, Torn, new, old
-from paxos.sim.simulated_disk import Fault, SimulatedDisk
+from paxos.sim.simulated_disk import CallFault, SimulatedDisk
 from paxos.storage_errors import StorageError
 
 
@@ -97,6 +98,11 @@ class Server:
         return self.process is not None and self.process.under_way is not None
 
     @property
+    def can_be_torn(self) -> bool:
+        """Whether something is unsynced: a persist under way, or what an earlier one has left."""
+        return self.is_saving or not self.disk.state.is_settled
+
+    @property
     def machine(self) -> AnyMachine | None:
         """The machine in its process; None while it is down."""
         return None if self.process is None else self.process.machine
@@ -107,19 +113,28 @@ class Server:
         Raises `StorageError` or `MalformedError` if it cannot be trusted, or if the disk fails.
         """
         try:
-            store = durable.open(
-                _folder(self.node_id),
-                cluster=self.identity.cluster,
-                node_id=self.node_id,
-                disk=self._breakage.disk(self.disk),
-            )
-            self.acknowledged = _text(decode_state(store.state))
-        except FaultError as error:
-            self._lose_process(str(error))
-            raise
+            store, self.acknowledged = self._open()
         finally:
             self.mend()
         return store
+
+    def crash_while_opening(self, ending: Ending, write: int, why: str) -> None:
+        """Begin to open its memory. A crash falls into that write of it (from 1), or at its end.
+
+        Raises `StorageError` or `MalformedError` if the memory cannot be trusted: then nothing is
+        written.
+        """
+        with self._mended(), self.disk.recorded() as record:
+            self._open()
+        is_write = [method == "write_at" for method in record.methods]
+        places = [place for place, yes in enumerate(is_write) if yes]
+        if write <= len(places):
+            calls = places[write - 1] + (ending is not Ending.KILL_UNWRITTEN)
+            moments = zip(record.moments, record.after, strict=True)
+            self.disk.state = [moment for moment, after in moments if after <= calls][-1]
+        if ending.is_power_cut:
+            self.disk.power_cut(_survivor(ending))
+        self._lose_process(why)
 
     def save(self, process: Process, under_way: UnderWay) -> None:
         """Bring it to the disk. Raises `StorageError` if the disk fails."""
@@ -159,16 +174,36 @@ class Server:
         self.disk = SimulatedDisk(_fresh_disk(identity))
         self.acknowledged = DurableState()
 
+    def _open(self) -> tuple[durable.Store, DurableState[str]]:
+        try:
+            store = durable.open(
+                _folder(self.node_id),
+                cluster=self.identity.cluster,
+                node_id=self.node_id,
+                disk=self._breakage.disk(self.disk),
+            )
+            return store, _text(decode_state(store.state))
+        except FaultError as error:
+            self._lose_process(str(error))
+            raise
+
     def _write_without_sync(self, process: Process, under_way: UnderWay) -> None:
+        # Only mutants go on with a store that has failed, or write without a sync.
+        with self._mended(), self.disk.recorded() as record, suppress(StorageError):
+            process.save(under_way)
+        is_synced = record.methods[-1:] == ["sync"]
+        self.disk.state = record.moments[-2 if is_synced else -1]  # written, and not yet synced
+
+    @contextmanager
+    def _mended(self) -> Generator[None]:
+        """Let the disk be well meanwhile: what is done with it is undone, as if never asked."""
         disk = self.disk
         newest, fault, taken = disk.newest, disk.fault, disk.taken_by_a_write
         self.mend()
-        # Only mutants go on with a store that has failed, or write without a sync.
-        with disk.recorded() as record, suppress(StorageError):
-            process.save(under_way)
-        is_synced = record.methods[-1:] == ["sync"]
-        disk.state = record.moments[-2 if is_synced else -1]  # written, and not yet synced
-        disk.newest, disk.fault, disk.taken_by_a_write = newest, fault, taken
+        try:
+            yield
+        finally:
+            disk.newest, disk.fault, disk.taken_by_a_write = newest, fault, taken
 
     def _lose_process(self, why: str) -> None:
         self.disk.kill()
@@ -194,7 +229,7 @@ def _survivor(ending: Ending) -> Survivor:
     return {Ending.POWER_OLD: old, Ending.POWER_NEW: new}.get(ending) or Torn()
 
 
-def _fails_once(method: str, error: int) -> Fault:
+def _fails_once(method: str, error: int) -> CallFault:
     """The fault that hits the next call of this method, and no other: a second sync may succeed."""
     errors = iter([error])
     return lambda called: next(errors, None) if called == method else None

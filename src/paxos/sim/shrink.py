@@ -158,7 +158,7 @@ class _Shrinker:
         for place, command in enumerate(self._best.commands):
             if isinstance(command, Crash) and command.ending is not Ending.KILL_WRITTEN:
                 softer = list(self._best.commands)
-                softer[place] = Crash(command.node_id)
+                softer[place] = replace(command, ending=Ending.KILL_WRITTEN)
                 self._try(self._best.cluster, softer)
 
     def _try(self, cluster: Cluster, commands: Sequence[Command]) -> bool:

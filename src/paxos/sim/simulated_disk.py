@@ -23,11 +23,11 @@ from typing import NamedTuple, TypeAlias
 from paxos.errors import MisuseError
 from paxos.sim.disk_state import FOLDER, SECTOR_BYTES, DiskState, File, Survivor, settled
 
-Fault: TypeAlias = Callable[[str], int | None]
+CallFault: TypeAlias = Callable[[str], int | None]
 """Is asked before each call of a disk, given the method's name; returns an errno, or None."""
 
 
-def nth_call_fails(nth: int, error: int) -> Fault:
+def nth_call_fails(nth: int, error: int) -> CallFault:
     """Return the fault that hits one call, and no other. They are counted from 0."""
     calls = count()
     return lambda method: error if next(calls) == nth else None
@@ -82,7 +82,7 @@ class SimulatedDisk:
     def __init__(self, state: DiskState | None = None) -> None:
         self.state = DiskState() if state is None else state
 
-        self.fault: Fault | None = None
+        self.fault: CallFault | None = None
         """None if the disk is well."""
 
         self.taken_by_a_write: int | None = None
@@ -244,6 +244,19 @@ class SimulatedDisk:
             raise _os_error(errno.EISDIR)
         if old != new:
             self._become(self.state.point(new, target).point(old, None))
+
+    def remove_file(self, path: Path) -> None:
+        """See `paxos.disk.Disk`."""
+        self._call("remove_file", path)
+        if self._require(path) == FOLDER:
+            raise _os_error(errno.EISDIR)
+        self._become(self.state.point(path, None))
+
+    def names(self, path: Path) -> tuple[str, ...]:
+        """See `paxos.disk.Disk`."""
+        self._call("names", path)
+        self._require_folder(path)
+        return self.state.names_in(path)
 
     def close(self, handle: int) -> None:
         """See `paxos.disk.Disk`."""

@@ -227,19 +227,36 @@ class Stage:
 
     def _crash(self, command: commands.Crash) -> None:
         server, ending = self._known(command.node_id), command.ending
+        if command.opening is not None:
+            self._crash_while_opening(server, command, command.opening)
+            return
         if not ending.is_power_cut and not server.is_up:
             raise MisuseError(
                 f"{command.node_id} is down already ({server.why_down}): restart it first"
             )
-        if ending is Ending.POWER_TORN and not server.is_saving:
+        if ending is Ending.POWER_TORN and not server.can_be_torn:
             raise MisuseError(
-                f"nothing is on its way to the disk of {command.node_id}, so nothing can be torn:"
+                f"nothing on the disk of {command.node_id} is unsynced, so nothing can be torn:"
                 " hang it, and let it save first"
             )
         self._watch(Commanded(command))
         server.end(ending, str(command))
         self.effects += 1
-        self._watch(Crashed(command.node_id, ending.value))
+        self._watch(Crashed(command.node_id, command.how))
+
+    def _crash_while_opening(self, server: Server, command: commands.Crash, write: int) -> None:
+        if server.is_up:
+            raise MisuseError(
+                f"{server.node_id} is up, so it is not opening its store: crash it first"
+            )
+        self._watch(Commanded(command))
+        self.effects += 1
+        try:
+            server.crash_while_opening(command.ending, write, str(command))
+        except (StorageError, MalformedError) as error:
+            self._watch(StayedDown(server.node_id, error))
+            return
+        self._watch(Crashed(server.node_id, command.how))
 
     def _wipe(self, command: commands.Wipe) -> None:
         server = self._known(command.node_id)

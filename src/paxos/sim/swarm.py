@@ -7,7 +7,9 @@ everything (Groce, Zhang, Eide, Chen, Regehr, *Swarm Testing*, ISSTA 2012).
 Nothing is drawn that the algorithm does not claim to survive. Safety it claims whatever happens,
 but for disks that lose what they acknowledged without a trace. Progress it claims once quorums of
 both phases are well: so only so many disks rot that these are left, and the `Plan` says who is
-healed in the end. A rotten disk is found, and its node stays down.
+healed in the end. A rotten disk is found, and its node stays down. No disk is wiped: the second
+disk of a node is refused by those who knew the first, and by nobody else. So safety is not claimed
+where a member loses its disk, nor where a proposer does, which may then use a ballot again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from itertools import permutations
 from typing import Any, TypeAlias
 
 from paxos.errors import MisuseError
-from paxos.heartbeat import Timing
 from paxos.messages import (
     Accept,
     Accepted,
@@ -44,6 +45,7 @@ from paxos.sim.faults import (
     WEATHER,
     Fault,
 )
+from paxos.timing import Timing
 
 MOST_NODES = 15
 """Larger clusters show nothing new, and take long."""
@@ -52,6 +54,13 @@ WORDS: tuple[type[Any], ...] = (
     Prepare, Promise, Accept, Accepted, Nack, Chosen, Request, Heartbeat, HeartbeatAnswer
 )  # fmt: skip
 """The kinds of messages, each of which may have its own bad luck."""
+
+OF_THEIR_OWN = (Fault.OPENING,)
+"""Kinds that have dice of their own, so that they change nothing else of what a seed draws."""
+
+MOST_WRITES = 3
+"""Of an opening, into which a crash may fall. Most have one, and two or three if there is something
+to mend; beyond the last, the crash falls at the end of opening."""
 
 VALUES = ("tea", "coffee", "milk", "water")
 
@@ -142,7 +151,10 @@ class Strike:
     """Seconds until it is over. For a crash or a failure, until the node restarts."""
 
     ending: Ending = Ending.KILL_WRITTEN
-    """What a crash leaves of a persist under way."""
+    """What a crash leaves of a persist under way, or of what opening writes."""
+
+    write: int = 1
+    """Of a crash in an opening: into which of its writes it falls."""
 
     rate: float = 1.0
     ahead: float = 0.0
@@ -216,6 +228,9 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
     strikes = _draw_strikes(rng, cluster, faults, lasts)
     rotten = [strike.node for strike in strikes if strike.fault is Fault.ROT]
     healed = _draw_healed(rng, cluster, faults, rotten)
+    if Fault.OPENING in wish.faults and not is_storm:
+        crashes = _draw_crashes_in_openings(dice(seed, "openings"), cluster, lasts)
+        faults, strikes = faults + (Fault.OPENING,) * bool(crashes), strikes + crashes
     rng = dice(seed, "values")
     demands = _draw_demands(rng, cluster, lasts, is_storm=is_storm)
     return Plan(
@@ -265,7 +280,7 @@ def _draw_cluster(rng: random.Random, seed: int, wish: Wish) -> Cluster:
 def _draw_kinds(
     rng: random.Random, faults: Sequence[Fault], *, is_storm: bool
 ) -> tuple[Fault, ...]:
-    """Each in or out by itself; runs differ in how many are in.
+    """Each in or out by itself, but for those in `OF_THEIR_OWN`; runs differ in how many are in.
 
     In a storm all machines are well, but for a few kills, and the network is at its worst. The
     deepest mistakes need many ballots at once, and for these machines must be up.
@@ -274,7 +289,8 @@ def _draw_kinds(
         share = {Fault.LOSS: 1.0, Fault.REORDER: 1.0, **dict.fromkeys(STORM, 0.25)}
     else:
         share = dict.fromkeys(Fault, rng.choice((0.05, 0.2, 0.4, 0.6)))
-    return tuple(fault for fault in faults if rng.random() < share.get(fault, 0.0))
+    drawn = (fault for fault in faults if fault not in OF_THEIR_OWN)
+    return tuple(fault for fault in drawn if rng.random() < share.get(fault, 0.0))
 
 
 def _draw_storm(rng: random.Random, faults: Sequence[Fault]) -> tuple[Spell, ...]:
@@ -373,6 +389,25 @@ def _draw_strike(rng: random.Random, cluster: Cluster, fault: Fault, lasts: floa
         lasts=_instant(window * rng.choice((0.0, 0.2, 1.0, 4.0)) * rng.uniform(0.5, 1.5)),
         ending=_draw_ending(rng, fault),
         ahead=_instant(window * rng.uniform(0.5, 5.0)) if fault is Fault.JUMP else 0.0,
+    )
+
+
+def _draw_crashes_in_openings(
+    rng: random.Random, cluster: Cluster, lasts: float
+) -> tuple[Strike, ...]:
+    """In some runs, a few."""
+    total = rng.randint(1, 6) if rng.random() < 0.3 else 0
+    return tuple(
+        Strike(
+            fault=Fault.OPENING,
+            node=rng.choice(cluster.node_ids),
+            at=_instant(rng.uniform(0.0, lasts)),
+            effect=0,
+            lasts=_instant(cluster.timing.window * rng.choice((0.0, 0.2, 1.0))),
+            ending=rng.choice(tuple(Ending)),
+            write=rng.randint(1, MOST_WRITES),
+        )
+        for _ in range(total)
     )
 
 

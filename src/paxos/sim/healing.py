@@ -43,7 +43,7 @@ WINDOWS_OF_ECHO = 1.0
 WINDOWS_OF_SILENCE = 10.0
 
 
-class Progress:
+class Healing:
     """Heals a run's cluster, and sees whether it gets where it must."""
 
     def __init__(self, run: Run) -> None:
