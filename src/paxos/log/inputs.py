@@ -28,7 +28,7 @@ class ChangeMembers:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """From which slot on is it safe to read?
+    """Say from which slot on it is safe to read.
 
     Once a `ReadReady` has named it, and all below it is applied, the state shows everything that
     was acknowledged before this input.

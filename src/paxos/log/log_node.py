@@ -96,14 +96,8 @@ class LogNode(Generic[C]):
                 return self._read(number, now)
             case Tick():
                 return self._tick(now)
-            case PersistBegan():
-                beats = self.heartbeats.persist_began(now)
-                return LogStep(replace(self, log=self.log.persist_began(), heartbeats=beats))
-            case PersistEnded():
-                beats = self.heartbeats.persist_ended()
-                return replace(self, heartbeats=beats)._follow_up(self.log.persist_ended(), now)
-            case PersistFailed():
-                return self._apply(self.heartbeats.end_ballot("its disk failed", now))
+            case PersistBegan() | PersistEnded() | PersistFailed():
+                return self._persist(input, now)
             case ChangeMembers(configuration):
                 return self._follow_up(self.log.change_members(configuration), now)
             case Transfer(node_id):
@@ -112,6 +106,19 @@ class LogNode(Generic[C]):
                 return self._follow_up(self.log.install(chosen_below, configurations), now)
             case _:
                 assert_never(input)
+
+    def _persist(
+        self, what: PersistBegan | PersistEnded | PersistFailed, now: float
+    ) -> LogStep[Self, C]:
+        match what:
+            case PersistBegan():
+                beats = self.heartbeats.persist_began(now)
+                return LogStep(replace(self, log=self.log.persist_began(), heartbeats=beats))
+            case PersistEnded():
+                beats = self.heartbeats.persist_ended()
+                return replace(self, heartbeats=beats)._follow_up(self.log.persist_ended(), now)
+            case PersistFailed():
+                return self._apply(self.heartbeats.end_ballot("its disk failed", now))
 
     def _receive(self, envelope: Envelope[LogMessage[C]], now: float) -> LogStep[Self, C]:
         admitted = self.log.admit(envelope)
