@@ -135,6 +135,28 @@ def test_a_count_that_is_cut_short_is_no_count(capsys: Capture) -> None:
     assert "not exhausted" in said.err
 
 
+def test_without_a_rule_the_count_is_compared_with_that_of_the_specification(
+    capsys: Capture,
+) -> None:
+    spec = ["explore", "--spec", "lamport", *SMALL[3:]]
+    assert main([*spec, "--break", "equal-prepare-equal-answer", "--json"]) == 0
+    answer = told(capsys)
+    assert (answer["violated"], answer["distinct"], answer["specification"]) == (
+        "exact-count",
+        196,
+        81,
+    )
+    assert main([*spec, "--break", "quorum-of-votes"]) == 1
+    assert "as many states as in Lamport's specification: 81" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["--seconds 0", "--memory nan", "--seconds soon"])
+def test_a_limit_that_is_none_is_told_what_one_is(limit: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["explore", *limit.split()])
+    assert "is no number above 0, as 0.5 or 60 are" in capsys.readouterr().err
+
+
 # A rule that is left out.
 
 

@@ -16,7 +16,9 @@ from paxos.verify.table import Table
 SEPARATE = separate_roles(2, 2, 2)
 CRASHING = Bounds(Cluster(("A", "B", "C")), (("A", "x"),), ballots=1, crashes=1)
 DUELLING = Bounds(Cluster(("A", "B")), (("A", "x"), ("B", "y")), ballots=2)
-BEATING = Bounds(Cluster(("A", "B"), Kind.HEARTBEAT), (("A", "x"),), ballots=1, timeouts=1)
+BEATING = Bounds(
+    Cluster(("A", "B"), Kind.HEARTBEAT), (("A", "x"), ("B", "y")), ballots=1, timeouts=1
+)
 
 ALL = {"separate": SEPARATE, "crashing": CRASHING, "duelling": DUELLING, "beating": BEATING}
 

@@ -74,7 +74,7 @@ def test_each_state_has_one_owner_and_nobody_has_much_more_than_a_fair_share() -
     search = search_of(CRASHING)
     search.run(share_at=300)
     level, owner = search.levels[-2], Owner.fair(search, 3)
-    shares = owner.sorted_(level)
+    shares = owner.shares_of(level)
     assert Counter(map(owner.of, level)) == Counter({i: len(s) for i, s in enumerate(shares)})
     assert max(map(len, shares)) < 1.3 * len(level) / 3
 

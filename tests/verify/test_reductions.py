@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
 
-from paxos import NO_VALUE, Accept, Accepted, Prepare
+from paxos import NO_VALUE, Accept, Accepted, Chosen, Prepare
 from paxos.errors import MisuseError
+from paxos.events import ValueChosen
+from paxos.heartbeat import HeartbeatNode
+from paxos.machine import Step
+from paxos.messages import NOTHING_ACCEPTED, NOTHING_CHOSEN
+from paxos.node import Node
+from paxos.scenario import mutants
+from paxos.scenario.breakage import Breakage
 from paxos.scenario.cluster import Cluster, Kind
 from paxos.verify import Bounds, Plan, explore, separate_roles
-from paxos.verify.model import Down, Model, plain_node
+from paxos.verify.forgetting import decided
+from paxos.verify.model import Down, Local, Model, plain_node
 from paxos.verify.search import Search
 from paxos.verify.table import Table
+from paxos.verify.trimming import Trimmer
 from verify.plain_explorer import PlainExplorer, Server, World
 
 Seen: TypeAlias = tuple[tuple[Any, ...], frozenset[Any]]
@@ -68,6 +78,14 @@ def disks_by(bounds: Bounds) -> set[Seen]:
         disks = tuple(each.durable if isinstance(each, Down) else each.disk for each in locals_)
         seen.add((disks, messages_in(table, state)))
     return seen
+
+
+def forget_nothing(_: Bounds) -> bool:
+    return False
+
+
+def unchanged(node: HeartbeatNode[str]) -> HeartbeatNode[str]:
+    return node
 
 
 def is_covered(seen: set[Seen], by: set[Seen]) -> bool:
@@ -142,8 +160,11 @@ PLAIN_NODES = {name: bounds for name, bounds in SMALL.items() if name != "heartb
 
 
 @pytest.mark.parametrize("bounds", SMALL.values(), ids=SMALL.keys())
-def test_to_put_off_what_nobody_notices_hides_no_disk_and_no_message(bounds: Bounds) -> None:
+def test_to_put_off_what_nobody_notices_hides_no_disk_and_no_message(
+    bounds: Bounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """But for replies, which leave at once where steps are put off."""
+    monkeypatch.setattr("paxos.verify.table.applies", forget_nothing)
     every_step, put_off = disks_by(replace(bounds, every_step=True)), disks_by(bounds)
     assert put_off <= every_step
     assert is_covered(every_step, by=put_off)
@@ -218,6 +239,15 @@ def test_heartbeats_cannot_do_without_hints() -> None:
     assert bounds.left_out is not None
 
 
+@pytest.mark.parametrize(("values", "is_open"), [(1, False), (2, True)])
+def test_validity_is_put_to_the_test_only_where_two_values_were_really_proposed(
+    values: int,
+    is_open: bool,
+) -> None:
+    reached = {each.id: each.reached for each in explore(separate_roles(2, values, 2)).sometimes}
+    assert reached["validity"] is is_open
+
+
 # What the model must not forget, or believe. -------------------------------------------------
 
 
@@ -254,3 +284,185 @@ def test_a_bound_that_cannot_be_counted_is_refused(limits: dict[str, int]) -> No
 def test_a_proposal_at_a_node_that_is_not_there_is_refused() -> None:
     with pytest.raises(MisuseError, match="Z is none of"):
         Bounds(Cluster(("A",)), (("Z", "x"),), ballots=1)
+
+
+# Who says that something is chosen, and who believes it. --------------------------------------
+
+CLAIMS = separate_roles(3, 2, 2)
+
+
+class NamesItsVote(Node[str]):
+    """It answers a Prepare with its own vote, as if one vote were a choice."""
+
+    def _asked(self, sender: str, message: Any) -> Step[Any, str]:
+        accepted: Any = self.acceptor.accepted
+        if isinstance(message, Prepare) and accepted is not NOTHING_ACCEPTED:
+            return Step(self, self.to(sender, Chosen(accepted)))
+        return super()._asked(sender, message)
+
+
+class BelievesSilently(Node[str]):
+    """It takes its own vote for a choice, and tells nobody until it is asked."""
+
+    def _asked(self, sender: str, message: Any) -> Step[Any, str]:
+        step: Step[Any, str] = super()._asked(sender, message)
+        accepted: Any = step.node.acceptor.accepted
+        if accepted is NOTHING_ACCEPTED:
+            return step
+        learner: Any = replace(step.node.learner, votes=(), chosen=accepted)
+        return step._replace(node=replace(step.node, learner=learner))
+
+
+class TellsItsApplicationTooMuch(Node[str]):
+    """An event is all that comes of it: no message leaves, and the node stays as it is."""
+
+    def _asked(self, sender: str, message: Any) -> Step[Any, str]:
+        accepted: Any = self.acceptor.accepted
+        if isinstance(message, Prepare) and accepted is not NOTHING_ACCEPTED:
+            return Step(self, (), (ValueChosen(accepted),))
+        return super()._asked(sender, message)
+
+
+class HearsAnotherValue(Node[str]):
+    """It is told of a decision, and believes something else."""
+
+    def handle(self, sender: str, message: Any) -> Step[Any, str]:
+        if isinstance(message, Chosen):
+            told: Any = message
+            message = Chosen(replace(told.proposal, value="never-proposed"))
+        return super().handle(sender, message)
+
+
+class TellsItsApplicationAnotherValue(Node[str]):
+    """It is told of a decision, believes it, and passes on something else."""
+
+    def handle(self, sender: str, message: Any) -> Step[Any, str]:
+        step: Step[Any, str] = super().handle(sender, message)
+        told: Any = message
+        if not isinstance(message, Chosen) or not step.events:
+            return step
+        other: Any = replace(told.proposal, value="never-proposed")
+        return step._replace(events=(ValueChosen(other),))
+
+
+def with_node(mutant: type[Node[str]], bounds: Bounds, patch: pytest.MonkeyPatch) -> Bounds:
+    """The same bounds for nodes of this class: no rule of the table has it for its mutant."""
+    patch.setitem(mutants.MUTANTS, "test", Breakage((mutant,)))
+    return replace(bounds, cluster=replace(bounds.cluster, breaks="test"))
+
+
+@pytest.mark.parametrize("more", [{}, {"every_step": True}], ids=["put off", "every step"])
+@pytest.mark.parametrize("hints", [True, False], ids=["hints", "no hints"])
+@pytest.mark.parametrize("mutant", [NamesItsVote, BelievesSilently, TellsItsApplicationTooMuch])
+def test_who_takes_a_vote_for_a_choice_is_found_whether_or_not_hints_are_delivered(
+    mutant: type[Node[str]],
+    hints: bool,
+    more: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bounds = with_node(mutant, replace(CLAIMS, hints=hints, **more), monkeypatch)
+    result = explore(bounds, Plan(only="learns-what-is-chosen"))
+    assert result.violation is not None
+    assert result.violation.invariant == "learns-what-is-chosen"
+    assert result.counterexample is not None
+    assert result.counterexample.violation.invariant == "learns-what-is-chosen"
+
+
+@pytest.mark.parametrize("mutant", [HearsAnotherValue, TellsItsApplicationAnotherValue])
+def test_who_believes_or_tells_another_value_than_it_was_told_is_found(
+    mutant: type[Node[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = with_node(mutant, replace(CLAIMS, hints=True), monkeypatch)
+    violation = explore(bounds, Plan(only="learns-what-is-chosen")).violation
+    assert violation is not None
+    assert violation.invariant == "learns-what-is-chosen"
+
+
+# What makes no difference any more. ------------------------------------------------------------
+
+HEARTBEATS = {
+    "one timer": Bounds(
+        Cluster(("A", "B"), kind=Kind.HEARTBEAT), (("A", "x"), ("B", "y")), ballots=1, timeouts=1
+    ),
+    "two timers": Bounds(
+        Cluster(("A", "B"), kind=Kind.HEARTBEAT), (("A", "x"),), ballots=1, timeouts=2
+    ),
+    "one crash": Bounds(
+        Cluster(("A", "B"), kind=Kind.HEARTBEAT), (("A", "x"), ("B", "y")), ballots=1, crashes=1
+    ),
+}
+LARGER_HEARTBEATS = {
+    "two ballots": Bounds(
+        Cluster(("A", "B"), kind=Kind.HEARTBEAT), (("A", "x"), ("B", "y")), ballots=2
+    ),
+    "two ballots, one timer": Bounds(
+        Cluster(("A", "B"), kind=Kind.HEARTBEAT), (("A", "x"), ("B", "y")), ballots=2, timeouts=1
+    ),
+    "two ballots, one crash": Bounds(
+        Cluster(("A", "B"), kind=Kind.HEARTBEAT), (("A", "x"), ("B", "y")), ballots=2, crashes=1
+    ),
+    "three nodes, one timer": Bounds(
+        Cluster(("A", "B", "C"), kind=Kind.HEARTBEAT), (("A", "x"),), ballots=1, timeouts=1
+    ),
+}
+
+
+def whole(table: Table, states: Iterable[int]) -> set[Seen]:
+    """What each node is, with its heartbeats and disk, and what was counted; and the messages."""
+    nodes = range(len(table.node_ids))
+    return {
+        (
+            (*(as_it_matters(table.local(s, node)) for node in nodes), table.counters(s)),
+            messages_in(table, s),
+        )
+        for s in states
+    }
+
+
+def as_it_matters(local: Local) -> Local:
+    """What a node is that knows the decision, without what it was before."""
+    if isinstance(local, Down) or plain_node(local.snapshot.node).chosen is NOTHING_CHOSEN:
+        return local
+    node: Any = local.snapshot.node
+    return local._replace(snapshot=local.snapshot._replace(node=decided(node)))
+
+
+def trimmed_afterwards(table: Table, states: Iterable[int]) -> set[int]:
+    """States of a search that left nothing out, without what makes no difference."""
+    trimmer = Trimmer(table.model.bounds, table, table.shifts, table.base)
+    for bit, envelope in table.envelopes():
+        trimmer.add(bit, envelope)
+    trimmed = set[int]()
+    for state in states:
+        ballots, _, timeouts = table.counters(state)
+        trimmed.add(trimmer.trimmed(state, ballots, timeouts))
+    return trimmed
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        *(pytest.param(bounds, id=name) for name, bounds in HEARTBEATS.items()),
+        *(
+            pytest.param(bounds, id=name, marks=pytest.mark.exhaustive)
+            for name, bounds in LARGER_HEARTBEATS.items()
+        ),
+    ],
+)
+def test_to_forget_what_makes_no_difference_hides_no_other_node_and_no_other_message(
+    bounds: Bounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that forgets sees what one that forgets nothing sees, if that forgets afterwards.
+
+    But for replies: some leave at once in the one, and a step later in the other.
+    """
+    forgetful = searched(bounds)
+    monkeypatch.setattr("paxos.verify.table.applies", forget_nothing)
+    monkeypatch.setattr("paxos.verify.model.decided", unchanged)
+    faithful = searched(bounds)
+    monkeypatch.undo()
+    seen = whole(forgetful.table, forgetful.seen)
+    kept = whole(faithful.table, trimmed_afterwards(faithful.table, faithful.seen))
+    assert len(forgetful.seen) < len(faithful.seen)
+    assert is_covered(kept, by=seen)
+    assert is_covered(seen, by=kept)

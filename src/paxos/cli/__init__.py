@@ -1,7 +1,7 @@
 """The command `paxos`.
 
 For a cluster: init, node, decide, status, inspect. To see it work: demo. To learn, and to prove:
-rules, replay, sim, explore.
+rules, replay, sim, explore. To judge what clients saw: check.
 
 Every command takes `--json`: one JSON object on standard output, and nothing else; `ok` in it says
 whether the exit code is 0. (`rules` prints a list: it claims nothing.) The exit code is 0 only if
@@ -19,7 +19,7 @@ import msgspec
 from rich.console import Console
 
 import paxos
-from paxos.cli import cluster, demonstrate, explore, replay, rules, simulate
+from paxos.cli import check, cluster, demonstrate, explore, replay, rules, simulate
 from paxos.cli.answer import FAILED, OK, UNKNOWN, Answer, UnknownOutcomeError
 from paxos.cli.arguments import Commands
 from paxos.errors import PaxosError
@@ -62,6 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"paxos {paxos.__version__}")
     commands = Commands(parser)
-    for module in (demonstrate, cluster, rules, replay, simulate, explore):
+    for module in (demonstrate, cluster, rules, replay, simulate, explore, check):
         module.add(commands)
     return parser

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from rich.console import Console
 
 from paxos.cli import files
 from paxos.cli.answer import Answer
-from paxos.cli.arguments import Commands, add_count, seconds
+from paxos.cli.arguments import Commands, add_count
 
 KINDS = ("node", "heartbeat", "roles")
+
+
+def above_0(argument: str) -> float:
+    """The type of an argument that is a number above 0, and finite."""
+    try:
+        number = float(argument)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{argument!r} is no number above 0, as 0.5 or 60 are")
+    return number
 
 
 def add(commands: Commands) -> None:
@@ -49,7 +61,9 @@ def _add_cluster(command: argparse.ArgumentParser) -> None:
         "--like", metavar="RULE", help="within the bounds of this rule, but nothing is broken"
     )
     group.add_argument(
-        "--spec", choices=["lamport"], help="count the states of Lamport's specification instead"
+        "--spec",
+        choices=["lamport"],
+        help="count the states of Lamport's specification instead; with --break, compare counts",
     )
 
 
@@ -78,9 +92,9 @@ def _add_search(command: argparse.ArgumentParser) -> None:
         "--no-symmetry", action="store_true", help="see states, too, that differ by names alone"
     )
     add_count(group, "--workers", 1, "processes, breadth-first (default: all cores)")
-    group.add_argument("--memory", type=seconds, metavar="GIB", help="end at that much memory")
+    group.add_argument("--memory", type=above_0, metavar="GIB", help="end at that much memory")
     add_count(group, "--max-states", 1, "end after that many")
-    group.add_argument("--seconds", type=seconds, metavar="S", help="end after that long")
+    group.add_argument("--seconds", type=above_0, metavar="S", help="end after that long")
     group.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="write down there how far it is"
     )

@@ -7,26 +7,56 @@
 `model` says what can happen to one node, by the library's real step; `table` remembers it and makes
 integers of it; `search` sees every state once; `quiet` says what must be true when nothing happens
 any more; `lamport` compares with the published specification.
+
+Beside it, a checker of what clients saw: `check_history`, see `linearizability`.
 """
 
+from paxos.verify.conflict import Conflict
 from paxos.verify.counterexample import Counterexample
 from paxos.verify.explore import Always, Plan, Result, Sometimes, explore
+from paxos.verify.history import (
+    Event,
+    History,
+    HistoryError,
+    Missing,
+    Operation,
+    encode_history,
+    history_of,
+    read_history,
+)
 from paxos.verify.lamport import Specification, separate_roles, specification
+from paxos.verify.linearizability import Linearizability, check_history
 from paxos.verify.model import Bounds
 from paxos.verify.rule_bounds import bounds_of
 from paxos.verify.search import Progress
+from paxos.verify.sequential import Hint, KeyValue, Model, Register
 
 __all__ = [
     "Always",
     "Bounds",
+    "Conflict",
     "Counterexample",
+    "Event",
+    "Hint",
+    "History",
+    "HistoryError",
+    "KeyValue",
+    "Linearizability",
+    "Missing",
+    "Model",
+    "Operation",
     "Plan",
     "Progress",
+    "Register",
     "Result",
     "Sometimes",
     "Specification",
     "bounds_of",
+    "check_history",
+    "encode_history",
     "explore",
+    "history_of",
+    "read_history",
     "separate_roles",
     "specification",
 ]

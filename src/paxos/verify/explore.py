@@ -8,7 +8,6 @@ from pathlib import Path
 
 from paxos.errors import MisuseError
 from paxos.scenario.cluster import Kind
-from paxos.scenario.invariants import INVARIANTS
 from paxos.verify.checkpoint import Keeper, resume
 from paxos.verify.counterexample import Counterexample, counterexample
 from paxos.verify.model import Bounds, Model, sometimes
@@ -17,7 +16,7 @@ from paxos.verify.quiet import ALWAYS, DECIDES, undecided
 from paxos.verify.search import Progress, Search, Watch
 from paxos.verify.symmetry import NamesMatterError, Symmetry, pays
 from paxos.verify.table import Table
-from paxos.verify.verdicts import NO_CONFLICT, Violation
+from paxos.verify.verdicts import EXPLORED, NO_CONFLICT, Violation
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,8 @@ class Plan:
     """
 
     only: str | None = None
-    """The one invariant to look at. A mutant breaks others on the way to it."""
+    """The one invariant to look at. A mutant breaks others on the way to it. With agreement alone
+    nobody asks whether what a node learns was chosen: that is an invariant of its own."""
 
     depth_first: bool = False
 
@@ -173,11 +173,11 @@ def _result(search: Search, only: str | None, violation: Violation | None) -> Re
     """What a search has found that has ended."""
     table, broken = search.table, search.broken
     wrong = None if violation is None else violation.invariant
-    always = [(each.id, each.always) for each in INVARIANTS]
+    always = [(each.id, each.always) for each in EXPLORED]
     always.append((NO_CONFLICT, "No node stops over damage, for there is none."))
     if table.model.bounds.cluster.kind is Kind.NODE:
         always.append((DECIDES, ALWAYS))
-    possible = {each.id: each.sometimes for each in INVARIANTS} | sometimes(table.model.bounds)
+    possible = {each.id: each.sometimes for each in EXPLORED} | sometimes(table.model.bounds)
     return Result(
         table.model.bounds,
         search.progress,

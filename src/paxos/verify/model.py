@@ -32,11 +32,14 @@ from paxos.machine import Snapshot, Tick
 from paxos.messages import (
     NO_VALUE,
     NOTHING_ACCEPTED,
+    NOTHING_CHOSEN,
     Accept,
     Chosen,
     Envelope,
     Message,
     Nack,
+    NothingChosen,
+    Proposal,
 )
 from paxos.node import DurableState, Node
 from paxos.scenario import abstract_time
@@ -45,6 +48,7 @@ from paxos.scenario.breakage import AnyMachine, AnyNode
 from paxos.scenario.cluster import FIRST_INCARNATION, Cluster, Kind
 from paxos.scenario.commands import Crash, Deliver, Ending, Persist, Propose, Restart, Timer
 from paxos.scenario.invariants import Fact, Learned
+from paxos.verify.forgetting import decided
 
 AnyEnvelope: TypeAlias = Envelope[Any]
 
@@ -168,6 +172,9 @@ class Effect(NamedTuple):
     alarm: str | None = None
     """Why the node has stopped, if it has."""
 
+    false_claim: str | None = None
+    """What it says to be chosen, and does not believe itself; if it does so."""
+
 
 SOMETIMES = {
     "ballot-lost": "A quorum refuses a ballot.",
@@ -259,7 +266,8 @@ class Model:
             case Down(durable), Restart(node_id):
                 kept = durable.accepted is not NOTHING_ACCEPTED
                 started = self._started(node_id, durable)
-                return started._replace(reached=("vote-kept",) if kept else ())
+                started = started._replace(reached=("vote-kept",) if kept else ())
+                return _with_claims(local, action, started)
             case Down(), _:
                 return Effect(local)
             case Running(snapshot), _ if snapshot.stopped is not None:
@@ -268,6 +276,7 @@ class Model:
                 return Effect(Down(disk), reached=() if writing is None else ("persist-lost",))
             case _:
                 effect = self._run(local, action, at_once=at_once)
+        effect = _with_claims(local, action, effect)
         if effect.sent and not self.bounds.hints:
             sent = tuple(each for each in effect.sent if not _is_hint(each.envelope.message))
             effect = effect._replace(sent=sent)
@@ -295,9 +304,6 @@ class Model:
             case _:
                 raise AssertionError(f"{action} is no input")
         effect = self._settled(machine, local, [], at_once=at_once)
-        if isinstance(action, Deliver) and isinstance(action.envelope.message, Chosen):
-            # Whoever said so was judged when it did; that it is believed is no news.
-            effect = effect._replace(facts=())
         if local.writing is not None:
             effect = effect._replace(reached=(*effect.reached, "group-commit"))
         return effect
@@ -353,6 +359,8 @@ class Model:
             # What it wanted does matter after its last ballot: it may hand it on.
             inner = self._acquainted(node.node)
             node = abstract_time.normalised(replace(node, node=inner))
+            if self._cluster.breaks is None and node.chosen is not NOTHING_CHOSEN:
+                node = decided(node)
         else:
             node = self._ended(self._acquainted(node))
         return snapshot._replace(node=node, now=NOW, waiting=in_order(snapshot.waiting))
@@ -378,6 +386,36 @@ def plain_node(node: AnyNode) -> Node[str]:
 
 def _is_hint(message: Message[str]) -> bool:
     return isinstance(message, Nack | Chosen)
+
+
+def _with_claims(before: Local, action: Action, effect: Effect) -> Effect:
+    """The effect, with what the node believes and says of decisions: that is what is judged.
+
+    Invariants look at each new belief, whether or not the node tells of it, but for the one that
+    it was just told. So nobody may say, to a node or an application, what it does not believe:
+    then whatever is told was judged when its sender came to believe it, and stays true, for votes
+    only become more. This takes no look at votes, so a `Chosen` is judged also if it leaves as a
+    mere reply, or is never delivered.
+    """
+    node_id, believed = Model.node_of(action), _believed(effect.local)
+    facts = effect.facts
+    if believed is not NOTHING_CHOSEN and believed != _believed(before):
+        facts = tuple(dict.fromkeys((*facts, Learned(node_id, believed))))
+    if isinstance(action, Deliver) and isinstance(action.envelope.message, Chosen):
+        told = Learned(node_id, action.envelope.message.proposal)
+        facts = tuple(fact for fact in facts if fact != told)
+    said = [fact.proposal for fact in effect.facts if isinstance(fact, Learned)]
+    messages: list[Message[str]] = [sending.envelope.message for sending in effect.sent]
+    said += [message.proposal for message in messages if isinstance(message, Chosen)]
+    false = next((proposal for proposal in said if proposal != believed), None)
+    if false is not None:
+        claim = f"{node_id} says that {false.value!r} is chosen under {false.id}"
+        effect = effect._replace(false_claim=f"{claim}, and has not learned that itself")
+    return effect._replace(facts=facts)
+
+
+def _believed(local: Local) -> Proposal[str] | NothingChosen:
+    return NOTHING_CHOSEN if isinstance(local, Down) else plain_node(local.snapshot.node).chosen
 
 
 def _ballot(local: Local) -> Any:

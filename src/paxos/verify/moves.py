@@ -57,9 +57,14 @@ class Move(NamedTuple):
     """Whether it changes nothing but what was sent, and sends only hints."""
 
     @property
-    def what(self) -> tuple[int, int]:
-        """What it changes. Of two moves that change the same, one is enough."""
-        return self.delta, self.sent
+    def is_wrong(self) -> bool:
+        """Whether it is wrong whatever happened before, even if it changes nothing."""
+        return self.judgement is not None and self.judgement.wrong is not None
+
+    @property
+    def what(self) -> tuple[int, int, bool]:
+        """What it changes. Of two moves that change the same, and are not wrong, one is enough."""
+        return self.delta, self.sent, self.is_wrong
 
 
 @dataclass(slots=True)

@@ -86,7 +86,7 @@ class Owner:
         owner = cls(0, workers)
         for mask in table.local_masks():
             owner = cls(owner.mask | mask, workers)
-            if max(map(len, owner.sorted_(level))) <= FAIR * len(level) / workers:
+            if max(map(len, owner.shares_of(level))) <= FAIR * len(level) / workers:
                 break
         return owner
 
@@ -99,7 +99,7 @@ class Owner:
         mask, workers = self.mask, self.workers
         return lambda state: (state & mask) % MIXER % workers != index
 
-    def sorted_(self, states: Iterable[int]) -> list[list[int]]:
+    def shares_of(self, states: Iterable[int]) -> list[list[int]]:
         """The states of each worker."""
         mask, workers = self.mask, self.workers
         lists: list[list[int]] = [[] for _ in range(workers)]
@@ -247,11 +247,11 @@ class Share:
 
     def _sort(self, found: list[int]) -> list[list[int]]:
         """Keep what is its own, and return the rest for each worker."""
-        sorted_ = self.owner.sorted_(found)
-        self.search.levels[-1] += sorted_[self.index]
-        sorted_[self.index] = []
-        self._sent.extend(chain(*sorted_))
-        return sorted_
+        shares = self.owner.shares_of(found)
+        self.search.levels[-1] += shares[self.index]
+        shares[self.index] = []
+        self._sent.extend(chain(*shares))
+        return shares
 
 
 @dataclass

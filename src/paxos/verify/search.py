@@ -250,7 +250,7 @@ class Search:
                     for move in moves:
                         delta, sent, judgement, is_duty, _, _ = move
                         new = state + delta | sent
-                        if new == state:
+                        if new == state and (judgement is None or judgement.wrong is None):
                             continue
                         transitions += 1
                         if is_duty:

@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from paxos.errors import MisuseError
+from paxos.messages import Envelope, Message
 from paxos.scenario.cluster import Kind
 from paxos.scenario.commands import Crash, Deliver, Propose, Timer
 from paxos.scenario.invariants import Fact, Proposed, Sent
@@ -34,6 +35,7 @@ from paxos.verify.moves import (
     Way,
 )
 from paxos.verify.packing import width_for
+from paxos.verify.trimming import Trimmer, applies
 from paxos.verify.verdicts import Judge, Judgement, Violation, is_remembered
 
 LOCAL_BITS = 22
@@ -63,6 +65,7 @@ class Table:
         beats = model.bounds.cluster.kind is Kind.HEARTBEAT
         self._may_reply = not model.bounds.every_step and (model.bounds.hints or beats)
         self.mirror: Mirror | None = None
+        self._trimmer: Trimmer | None = None
         given = [Proposed(*proposal) for proposal in model.bounds.proposals]
         # The applications may as well have asked before anything else happened.
         self._judge = Judge(only, model.bounds.cluster.real_quorums, given)
@@ -79,6 +82,8 @@ class Table:
         self.keymasks = [self._keymask(i) for i in range(nodes)]
         """For each node, the part of a state on which its moves depend."""
 
+        if applies(model.bounds):
+            self._trimmer = Trimmer(model.bounds, self, self.shifts, self.base)
         self._locals: list[list[Local]] = [[] for _ in range(nodes)]
         self._index_of_local: list[dict[Local, int]] = [{} for _ in range(nodes)]
         self._bits: dict[Deliver | Fact, int] = {}
@@ -168,6 +173,10 @@ class Table:
         for messages in self._messages:
             yield from (self._actions[number] for bit, number in messages if state & bit)
 
+    def envelopes(self) -> list[tuple[int, Envelope[Message[str]]]]:
+        """All messages that were met, each with its bit."""
+        return [(bit, of.envelope) for of, bit in self._bits.items() if isinstance(of, Deliver)]
+
     def counters(self, state: int) -> tuple[int, int, int]:
         """How many ballots, crashes and timeouts there were."""
         packed = state >> self._counters_at
@@ -181,7 +190,7 @@ class Table:
         """The moves of a node for this part of a state, remembered."""
         local = key >> self.shifts[node] & ((1 << LOCAL_BITS) - 1)
         limits = self._limits(key)
-        moves: dict[tuple[int, int], Move] = {}
+        moves: dict[tuple[int, int, bool], Move] = {}
         for way in self._ways(node, local, key):
             row = self._row(node, local, way, limits, key)
             for move in (*[move for bit, move in row.deliveries if key & bit], *row.others):
@@ -224,8 +233,8 @@ class Table:
     def _are_hints(self, result: Result) -> bool:
         """Whether no verdict on what comes later depends on what leaves.
 
-        Nor does a verdict on it: a refusal breaks nothing, and what a node says to be chosen was
-        judged when it came to believe it.
+        Nor does a verdict on it: a refusal breaks nothing, and what a node says to be chosen is
+        what it believes: else there is something wrong with the step, whatever came before.
         """
         judgement = result.judgement
         if result.sent & self._judge.remembered:
@@ -246,15 +255,32 @@ class Table:
         if not self._may_reply:
             return state
         try:
+            if self._trimmer is not None:
+                state = self._trimmed(state)  # whether a reply changes anything depends on it
             while True:
                 before = state
                 for known, mask in zip(self._replies, self.keymasks):  # noqa: B905 - the hot path
                     state |= known[state & mask]
                 if state == before:
-                    return state
+                    break
+            if self._trimmer is not None:
+                state = self._trimmed(state)
+                for known, mask in zip(self._replies, self.keymasks):  # noqa: B905 - the same
+                    _ = known[state & mask]  # so what is learned depends on this state alone
+            return state
         except KeyError:
             self._note_replies(state)
             return self.with_replies(state)
+
+    def _trimmed(self, state: int) -> int:
+        ballots, _, timeouts = self.counters(state)
+        return state if self._trimmer is None else self._trimmer.trimmed(state, ballots, timeouts)
+
+    def number_for(self, node: int, local: Local) -> int:
+        """The number of a local state that is no action's: a new one, if it has none."""
+        if local not in self._index_of_local[node]:
+            self._learn(node, hash(local))
+        return self.number_of(node, local)
 
     def _note_replies(self, state: int) -> None:
         """Remember the replies of the first node whose replies in this state are not known."""
@@ -340,13 +366,13 @@ class Table:
         return found
 
     def successors(self, state: int) -> Iterator[tuple[int, Move]]:
-        """Each state that one action makes of this one, but for itself."""
+        """Each state that one action makes of this one, but for itself unless that is wrong."""
         for node in range(len(self.node_ids)):
             key = state & self.keymasks[node]
             moves = self._moves[node].get(key)
             for move in self.build(node, key) if moves is None else moves:
                 successor = state + move.delta | move.sent
-                if successor != state:
+                if successor != state or move.is_wrong:
                     yield self.with_replies(successor), move
 
     def settled(self, state: int) -> list[Local]:
@@ -383,14 +409,18 @@ class Table:
             return None
         if result.effect.ballots and not limits.ballot:
             return None
-        delta = (result.local - local << self.shifts[node]) + result.counted
-        if not (delta or result.sent or (result.judgement and result.judgement.wrong)):
-            return None
-        self.reached.update(result.effect.reached)
+        after = result.local
+        if self._trimmer is not None and not limits.ballot:
+            after = self._trimmer.local_after(node, after, is_still=not limits.timeout)
+        delta = (after - local << self.shifts[node]) + result.counted
         actions = tuple(self._actions[each] for each in (*way.actions, number))
         is_duty = not any(isinstance(each, Propose | Timer | Crash) for each in actions)
         is_reply = self._may_reply and not delta and self._are_hints(result)
-        return Move(delta, result.sent, result.judgement, is_duty, actions, is_reply)
+        move = Move(delta, result.sent, result.judgement, is_duty, actions, is_reply)
+        if not (delta or result.sent or move.is_wrong):
+            return None
+        self.reached.update(result.effect.reached)
+        return move
 
     def _result(
         self, node: int, local: int, number: int, *, at_once: bool = False
@@ -465,6 +495,8 @@ class Table:
             recipient = self._index_of_node[of.envelope.recipient]
             self._messages[recipient].append((bit, self.number_of_action(of)))
             self.keymasks[recipient] |= bit
+            if self._trimmer is not None:
+                self._trimmer.add(bit, of.envelope)
         else:
             self._judge.remember(bit, of)
         if self.mirror is not None:
@@ -474,9 +506,13 @@ class Table:
     def _judgement(
         self, effect: Effect, facts: tuple[Fact, ...], bits: list[int]
     ) -> Judgement | None:
-        alarm = None if effect.alarm is None else self._judge.alarm(effect.alarm)
+        judge, wrong = self._judge, None
+        if effect.alarm is not None:
+            wrong = judge.alarm(effect.alarm)
+        if wrong is None and effect.false_claim is not None:
+            wrong = judge.false_claim(effect.false_claim)
         sent = (Sent(e.sender.node_id, e.message, disk) for e, disk in effect.sent)
-        return alarm or self._judge.too_early(sent) or self._judge.judgement(facts, bits)
+        return wrong or judge.too_early(sent) or judge.judgement(facts, bits)
 
     def _keymask(self, node: int) -> int:
         counters = (1 << 3 * COUNTER_BITS) - 1 << self._counters_at

@@ -7,15 +7,55 @@ on a few of the facts before it, so there are far fewer verdicts than states.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from paxos.messages import Accept, Accepted, Promise
 from paxos.quorum import Quorums
 from paxos.scenario.invariants import INVARIANTS, Fact, Invariant, Moment, Sent
 
-DURABLE_FIRST = next(each for each in INVARIANTS if each.id == "durable-first")
+
+def _two_are_open(moment: Moment) -> bool:
+    """Whether somebody votes for a value, and another one was sent as a proposal."""
+    new, values = _proposed_by(moment.new), map(_proposed_by, moment.before)
+    is_vote = isinstance(moment.new, Sent) and isinstance(moment.new.message, Accepted)
+    return is_vote and any(value not in (None, new) for value in values)
+
+
+def _proposed_by(fact: Fact) -> str | None:
+    if isinstance(fact, Sent) and isinstance(fact.message, Accept | Accepted):
+        return fact.message.proposal.value
+    return None
+
+
+def _as_explored(invariant: Invariant) -> Invariant:
+    """The same invariant, with a "sometimes" that says something where all is explored.
+
+    Here applications ask for all values before anything else happens: so that there is a vote
+    after two were asked for does not show that there was anything to choose from.
+    """
+    if invariant.id != "validity":
+        return invariant
+
+    def by(new: Fact, old: Fact) -> bool:
+        return invariant.by(new, old) or _proposed_by(old) is not None
+
+    return replace(
+        invariant,
+        sometimes="Somebody votes for a value after another one was sent as a proposal.",
+        by=by,
+        reached_by=_two_are_open,
+    )
+
+
+EXPLORED = tuple(map(_as_explored, INVARIANTS))
+"""What an explorer asks of each step."""
+
+DURABLE_FIRST = next(each for each in EXPLORED if each.id == "durable-first")
 """The one invariant that looks at a disk, and at no other fact: it is asked once a step."""
+
+LEARNS = next(each for each in EXPLORED if each.id == "learns-what-is-chosen")
+"""Of what a node says to be chosen, it is also asked whether the node believes that."""
 
 NO_CONFLICT = "no-conflict"
 """A machine stops where it finds a proof of damage; here nothing is damaged."""
@@ -93,7 +133,7 @@ class Judge:
 
     def __init__(self, only: str | None, quorums: Quorums, given: Iterable[Fact]) -> None:
         """Take the one invariant to ask, if any, and the facts that hold from the start."""
-        self._invariants = [each for each in INVARIANTS if only in (None, each.id)]
+        self._invariants = [each for each in EXPLORED if only in (None, each.id)]
         self._hears_alarms = only in (None, NO_CONFLICT)
         self._quorums = quorums
         self._given = tuple(given)
@@ -141,6 +181,12 @@ class Judge:
         if not self._hears_alarms:
             return None
         return Judgement(wrong=Violation(NO_CONFLICT, sentence))
+
+    def false_claim(self, sentence: str) -> Judgement | None:
+        """How to judge a step in which a node says to be chosen what it does not believe."""
+        if LEARNS not in self._invariants:
+            return None
+        return Judgement(wrong=Violation(LEARNS.id, sentence))
 
     def too_early(self, facts: Iterable[Fact]) -> Judgement | None:
         """How to judge a step that lets out what its sender's disk could forget; None if not so."""
