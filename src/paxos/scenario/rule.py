@@ -62,6 +62,9 @@ class ExploreBounds:
 
     ballots: int = 2
     crashes: int = 0
+    restarts: bool = True
+    """Whether a crashed node comes back. Who counts on everybody shows only if one does not."""
+
     timeouts: int = 0
     number: int | None = None
     """The highest number that anybody prepares. With 1, each proposer has one ballot."""

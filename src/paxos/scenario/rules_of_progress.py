@@ -15,7 +15,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
         "PMS 2.2: a majority",
         "C is down. A and B promise and vote, and A waits for C.",
         "progress",
-        FoundBy.SIMULATOR,
+        FoundBy.EXPLORER,
         "tests/core/test_paper.py::test_a_proposer_proposes_once_a_majority_has_promised",
         Lesson(
             "Of five nodes, two are down. Can the other three decide?",
@@ -28,6 +28,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
             "That is the point of quorums: of 2f + 1 nodes, f may be down. With 4 nodes it is "
             "still only one.",
         ),
+        bounds=ExploreBounds((("A", "a"),), ballots=1, crashes=1, restarts=False, hints=True),
         misconceptions=("M21",),
     ),
     Rule(
@@ -37,7 +38,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
         "B promises, and crashes. A has its quorum, and sends its Accept to A and B alone. C, "
         "which is up, is never asked.",
         "progress",
-        FoundBy.TEST,
+        FoundBy.EXPLORER,
         "tests/core/test_known_mistakes.py"
         "::test_accepts_go_to_all_and_not_only_to_those_that_promised",
         Lesson(
@@ -47,6 +48,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
             "Who votes need not be who promised. C may well accept: it has promised nothing "
             "higher.",
         ),
+        bounds=ExploreBounds((("A", "a"),), ballots=1, crashes=1, restarts=False, hints=True),
         misconceptions=("M20",),
         note="With heartbeats, a leader repeats its Accept to everybody, so there it costs one "
         "round only. A bare node that nobody calls again stands still.",
@@ -121,7 +123,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
         "A and B know what is chosen, and have nothing more to do. C was cut off. It comes back "
         "and asks, and nobody answers.",
         "progress",
-        FoundBy.SIMULATOR,
+        FoundBy.EXPLORER,
         "tests/core/test_paper_continued.py::test_who_asks_after_the_choice_is_told_of_it",
         Lesson(
             "Two of three nodes know the decision and stop. The third was cut off. How does it "
@@ -134,6 +136,7 @@ RULES_OF_BALLOTS: tuple[Rule, ...] = (
             1,
             "Messages may be lost, and decided nodes send nothing by themselves. So they answer.",
         ),
+        bounds=ExploreBounds((("P", "a"), ("Q", "b")), number=1, proposers=("P", "Q"), hints=True),
     ),
 )
 

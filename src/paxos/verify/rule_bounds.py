@@ -32,6 +32,7 @@ def bounds_of(rule: Rule, *, broken: bool = True) -> Bounds:
         named.ballots,
         number=named.number,
         crashes=named.crashes,
+        restarts=named.restarts,
         timeouts=named.timeouts,
         hints=named.hints,
     )
