@@ -15,7 +15,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 
 # The algorithm and its memory: here the tests run every line and every branch.
-FULLY_COVERED := errors proposal_id messages events quorum machine node timing heartbeat \
+FULLY_COVERED := errors proposal_id messages events quorum machine immutable node timing heartbeat \
     durable slots disk storage_errors
 
 # These alone are measured: coverage makes a test two or three times slower.

@@ -20,10 +20,11 @@ is heartbeats in rounds with answers:
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, assert_never
 
 from paxos.events import LeaderChanged, LeadershipAcquired, LeadershipLost
+from paxos.immutable import replace
 from paxos.machine import (
     Input,
     PersistBegan,
@@ -89,7 +90,7 @@ class Reaction(NamedTuple):
     """Why the ballot that this node led or challenged with must end now."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Heartbeats:
     """Who leads, as far as this node can tell. A value; each method gives the next one."""
 

@@ -17,11 +17,12 @@ The whole of it in four rules:
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, Self
 
 from paxos.errors import ConflictError
 from paxos.events import BallotLost, EnvelopeRefused, ValueChosen
+from paxos.immutable import replace
 from paxos.machine import Input, Propose, Step, Tick
 from paxos.messages import (
     FORMAT_VERSION,
@@ -167,12 +168,13 @@ class Proposer(Generic[V]):
         promised_by = _with_member(self.promised_by, sender)
         adopted = _higher(self.adopted, promise.accepted)
         if not self.quorums.has_phase1(promised_by):
-            return self._in_ballot(Phase.PREPARING, promised_by, adopted), None
+            return replace(self, promised_by=promised_by, adopted=adopted), None
         value = self.value if adopted is NOTHING_ACCEPTED else adopted.value
+        leading = replace(self, phase=Phase.LEADING, promised_by=(), adopted=NOTHING_ACCEPTED)
         if value is NO_VALUE:
-            return self._in_ballot(Phase.LEADING), None
+            return leading, None
         proposal = Proposal(self.ballot, value)
-        return self._in_ballot(Phase.LEADING, proposal=proposal), Accept(proposal)
+        return replace(leading, proposal=proposal), Accept(proposal)
 
     def receive_nack(self, sender: str, nack: Nack) -> Self:
         """Count a refusal. The ballot is lost once no quorum is left to it.
@@ -213,27 +215,6 @@ class Proposer(Generic[V]):
         if self.phase is Phase.PREPARING:
             return Prepare(self.ballot)
         return None if self.proposal is NO_VALUE else Accept(self.proposal)
-
-    def _in_ballot(
-        self,
-        phase: Phase,
-        promised_by: tuple[str, ...] = (),
-        adopted: Proposal[V] | NothingAccepted = NOTHING_ACCEPTED,
-        proposal: Proposal[V] | NoValue = NO_VALUE,
-    ) -> Self:
-        """Further on in the same ballot. Half the cost of `replace`, where most time goes."""
-        return type(self)(
-            self.node_id,
-            self.quorums,
-            self.value,
-            self.ballot,
-            phase,
-            promised_by,
-            adopted,
-            proposal,
-            self.refused_by,
-            self.highest_seen,
-        )
 
 
 @dataclass(frozen=True)
