@@ -77,6 +77,14 @@ class Disk(Protocol):
         """Give a file another name in the same folder."""
         ...
 
+    def remove_file(self, path: Path) -> None:
+        """Take a file's name away. What is open stays readable."""
+        ...
+
+    def names(self, path: Path) -> tuple[str, ...]:
+        """Return the names in a folder, sorted."""
+        ...
+
     def close(self, handle: int) -> None:
         """Give a handle back, and with it a lock that it holds."""
         ...
@@ -138,6 +146,14 @@ class PosixDisk:
         """Rename by rename(2), atomically."""
         old.rename(new)
 
+    def remove_file(self, path: Path) -> None:
+        """Remove by unlink(2), which refuses a folder."""
+        path.unlink()
+
+    def names(self, path: Path) -> tuple[str, ...]:
+        """List by readdir(3)."""
+        return tuple(sorted(os.listdir(path)))  # noqa: PTH208 - Path.iterdir makes paths of them
+
     def close(self, handle: int) -> None:
         """Close by close(2)."""
         os.close(handle)
@@ -185,16 +201,24 @@ def _call(path: Path, what: str, method: Callable[P, R], *args: P.args, **kwargs
 class File:
     """An open file of a store."""
 
-    def __init__(self, disk: Disk, path: Path, handle: int) -> None:
+    def __init__(self, disk: Disk, path: Path, handle: int, close: Callable[[int], None]) -> None:
         self.path = path
         self._disk = disk
         self._handle = handle
+        self._close = close
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return _call(self.path, "size", self._disk.size, self._handle)
 
     def read(self, limit: int) -> bytes:
         """Return the whole file, or its first `limit` bytes."""
-        size = _call(self.path, "size", self._disk.size, self._handle)
-        wanted = min(size, limit)
-        data = _call(self.path, "read", self._disk.read_at, self._handle, 0, wanted)
+        return self.read_at(0, min(self.size, limit))
+
+    def read_at(self, offset: int, wanted: int) -> bytes:
+        """Return exactly so many bytes from this offset on. They must be there."""
+        data = _call(self.path, "read", self._disk.read_at, self._handle, offset, wanted)
         if len(data) != wanted:
             raise DiskError(self.path, f"read gave {len(data)} of {wanted} bytes")
         return data
@@ -209,6 +233,10 @@ class File:
         """Return once all that was written is on stable storage."""
         _call(self.path, "sync", self._disk.sync, self._handle)
 
+    def close(self) -> None:
+        """Close it before its folder is closed. A second call does nothing."""
+        self._close(self._handle)
+
 
 class Folder:
     """An open folder, and the files that were opened in it. It closes them with itself."""
@@ -216,7 +244,7 @@ class Folder:
     def __init__(self, disk: Disk, path: Path) -> None:
         self.path = path
         self._disk = disk
-        self._open = ExitStack()
+        self._open: dict[int, Path] = {}
         self._handle = self._hold(path, _call(path, "open", disk.open_folder, path))
 
     @staticmethod
@@ -225,8 +253,13 @@ class Folder:
         _call(path, "make", disk.make_folder, path)
 
     def _hold(self, path: Path, handle: int) -> int:
-        self._open.callback(_call, path, "close", self._disk.close, handle)
+        self._open[handle] = path
         return handle
+
+    def _close(self, handle: int) -> None:
+        path = self._open.pop(handle, None)
+        if path is not None:
+            _call(path, "close", self._disk.close, handle)
 
     def lock(self, *, shared: bool = False) -> bool:
         """Try to lock the folder until it is closed; say at once whether that worked."""
@@ -240,13 +273,13 @@ class Folder:
         """Make an empty file, in place of one that is there."""
         path = self.path / name
         handle = _call(path, "create", self._disk.create_file, path)
-        return File(self._disk, path, self._hold(path, handle))
+        return File(self._disk, path, self._hold(path, handle), self._close)
 
     def open(self, name: str, *, writable: bool = False) -> File:
         """Open a file that exists."""
         path = self.path / name
         handle = _call(path, "open", self._disk.open_file, path, writable=writable)
-        return File(self._disk, path, self._hold(path, handle))
+        return File(self._disk, path, self._hold(path, handle), self._close)
 
     def holds(self, name: str) -> bool:
         """Tell whether there is a file, or anything else, of this name."""
@@ -261,9 +294,20 @@ class Folder:
         path = self.path / old
         _call(path, "rename", self._disk.rename, path, self.path / new)
 
+    def remove(self, name: str) -> None:
+        """Take a file's name away."""
+        path = self.path / name
+        _call(path, "remove", self._disk.remove_file, path)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names in the folder, sorted."""
+        return _call(self.path, "list", self._disk.names, self.path)
+
     def close(self) -> None:
-        """Close all, and drop the lock."""
-        self._open.close()
+        """Close all, the newest first, and drop the lock. One that fails keeps no other open."""
+        with ExitStack() as all_of_them:
+            for handle in self._open:
+                all_of_them.callback(self._close, handle)
 
     def __enter__(self) -> Self:
         return self

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Hashable
 
-from paxos.verify.history import History, Missing, Operation
-from paxos.verify.sequential import Hint, KeyValue, Model, Register
+from paxos.histories.history import History, Missing, Operation
+from paxos.histories.sequential import Hint, KeyValue, Model, Register
 
 CALLS = {
     "register": ("read", "read", "write", "cas"),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paxos.histories import history as module
+from paxos.histories.history import MAX_LINE_BYTES, Missing, Operation
 from paxos.verify import Event, History, HistoryError, encode_history, history_of, read_history
-from paxos.verify import history as module
-from paxos.verify.history import MAX_LINE_BYTES, Missing, Operation
 
 HEADER = {"format": "plain-paxos-history", "version": 1}
 

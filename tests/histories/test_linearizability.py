@@ -11,7 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from histories.clients import clients
 from paxos.errors import MisuseError
+from paxos.histories.history import Event, Missing
+from paxos.histories.ordering import order
 from paxos.verify import (
     Hint,
     History,
@@ -23,9 +26,6 @@ from paxos.verify import (
     check_history,
     history_of,
 )
-from paxos.verify.history import Event, Missing
-from paxos.verify.ordering import order
-from verify.clients import clients
 
 NOTHING = Missing.NO_VALUE
 IMPOSSIBLE = object()

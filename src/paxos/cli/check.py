@@ -41,8 +41,8 @@ def add(commands: Commands) -> None:
 
 
 def _check(options: argparse.Namespace, out: Console) -> Answer:
-    from paxos.verify.linearizability import MAX_STATES, check_history  # noqa: PLC0415 - who needs it
-    from paxos.verify.sequential import MODELS  # noqa: PLC0415 - as above
+    from paxos.histories.linearizability import MAX_STATES, check_history  # noqa: PLC0415 - who needs it
+    from paxos.histories.sequential import MODELS  # noqa: PLC0415 - as above
 
     began = time.monotonic()
 

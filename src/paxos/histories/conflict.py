@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from paxos.verify.history import Operation
-from paxos.verify.ordering import Ordering, Watch, order
-from paxos.verify.sequential import Hint, Model, State
+from paxos.histories.history import Operation
+from paxos.histories.ordering import Ordering, Watch, order
+from paxos.histories.sequential import Hint, Model, State
 
 __all__ = ["Conflict", "find_conflict"]
 

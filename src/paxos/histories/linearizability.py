@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paxos.errors import MisuseError
-from paxos.verify.conflict import Conflict, find_conflict
-from paxos.verify.history import History, HistoryError, Operation
-from paxos.verify.ordering import Watch, order
-from paxos.verify.sequential import Model
+from paxos.histories.conflict import Conflict, find_conflict
+from paxos.histories.history import History, HistoryError, Operation
+from paxos.histories.ordering import Watch, order
+from paxos.histories.sequential import Model
 
 __all__ = ["MAX_STATES", "Linearizability", "check_history"]
 

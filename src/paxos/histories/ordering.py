@@ -29,8 +29,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from paxos.verify.history import Operation
-from paxos.verify.sequential import Hint, Model, State
+from paxos.histories.history import Operation
+from paxos.histories.sequential import Hint, Model, State
 
 __all__ = ["Ordering", "Watch", "order"]
 

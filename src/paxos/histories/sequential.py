@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from enum import Enum
 from typing import ClassVar, TypeAlias, cast
 
-from paxos.verify.history import Missing, Operation
+from paxos.histories.history import Missing, Operation
 
 __all__ = ["MODELS", "Hint", "KeyValue", "Model", "Register", "State"]
 

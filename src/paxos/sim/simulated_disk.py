@@ -138,9 +138,12 @@ class SimulatedDisk:
         """Damage a sector of what the last sync brought to the disk: the nth of them, modulo."""
         if self.newest is None:
             raise MisuseError("nothing was ever synced on this disk: save something first")
-        number, sectors = self.newest
+        number, brought = self.newest
+        file = self.state.files[number] if number < len(self.state.files) else File()
+        sectors = [sector for sector in brought if sector < len(file.sectors)]
+        if not sectors:
+            raise MisuseError("a crash took what was synced last: save something first")
         sector = sectors[nth % len(sectors)]
-        file = self.state.files[number]
         cell = file.sectors[sector]
         content = next(
             content

@@ -21,7 +21,16 @@ if find_spec("pytest") is None:
     )
 
 from paxos.testing.contract import ContractError
+from paxos.testing.log_suite import LogUnderTest, WriteAheadLogSuite
 from paxos.testing.store import StoreSuite, StoreUnderTest
 from paxos.testing.transport import Endpoint, TransportSuite
 
-__all__ = ["ContractError", "Endpoint", "StoreSuite", "StoreUnderTest", "TransportSuite"]
+__all__ = [
+    "ContractError",
+    "Endpoint",
+    "LogUnderTest",
+    "StoreSuite",
+    "StoreUnderTest",
+    "TransportSuite",
+    "WriteAheadLogSuite",
+]
