@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
+from typing import Self, cast
 
+from paxos.immutable import replace
 from paxos.log.entries import C, Entry
 from paxos.log.messages import (
     EVERY_LATER_SLOT,
@@ -63,7 +64,7 @@ class Accepting(Slots[C]):
         slot = accept.slot
         if slot < self.window.first:
             return LogStep(self, self._to(self._how_far(), sender))
-        if slot >= self.chosen_below + self.limits.reach:
+        if slot >= self._kept_below + self.limits.reach:
             return self.ask_to_learn(sender)
         step = self.node_at(slot).handle(sender, Accept(accept.proposal))
         log = self._promising(step.node.acceptor.promised)
@@ -75,8 +76,6 @@ class Accepting(Slots[C]):
                     messages += log._to(AcceptedIn(slot, proposal.id), sender)
                 case Chosen(proposal):
                     messages += log._to(Decisions(slot, (proposal,), log.chosen_below), sender)
-                case Nack() as nack:
-                    messages += log._to(nack, sender)
-                case _:
-                    pass
+                case refusal:  # an acceptor says nothing else
+                    messages += log._to(cast("Nack", refusal), sender)
         return LogStep(log, messages)

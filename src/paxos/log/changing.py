@@ -6,10 +6,11 @@ must decide in would wait for them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
-from paxos.log.entries import C, Change, Configuration, Entry
+from paxos.immutable import replace
+from paxos.log.entries import C, Change, Configuration
 from paxos.log.events import (
     ChangeRefused,
     MembersChanged,
@@ -19,7 +20,6 @@ from paxos.log.step import LogStep
 from paxos.messages import (
     Identity,
 )
-from paxos.node import Node
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Changing(Proposing[C]):
                     if learner.node_id == member.node_id
                     and learner.incarnation == (member.incarnation or learner.incarnation)
                 ),
-                default=-1,
+                default=None,
             )
-            if slot < self.chosen_below - self.limits.window:
+            if slot is None or slot < self.chosen_below - self.limits.window:
                 return f"{member.node_id} has not caught up yet: start it, and try again"
         return None
 
@@ -70,15 +70,5 @@ class Changing(Proposing[C]):
         """Others decide from `window` slots after this one on: also in what is remembered there."""
         configurations = self.configurations.having_chosen(slot, change, self.limits.window)
         start = slot + self.limits.window
-        log = replace(self, configurations=configurations)
-
-        def refreshed(each: int, node: Node[Entry[C]]) -> Node[Entry[C]]:
-            if each < start:
-                return node
-            quorums = change.configuration.quorums
-            learner = replace(node.learner, quorums=quorums)
-            proposer = replace(node.proposer, quorums=quorums)
-            return replace(node, quorums=quorums, learner=learner, proposer=proposer)
-
-        log = replace(log, window=log.window.each(refreshed))
+        log = replace(self, configurations=configurations)._decided_anew(start)
         return log, MembersChanged(change.configuration, start)

@@ -35,7 +35,8 @@ class Read:
     """
 
     number: int
-    """The world's own name for this read. Never used twice by one run of the process."""
+    """The world's own name for this read. Never used twice by one node, in whatever run of its
+    process: an answer to an earlier run may still be under way. Let a random number begin them."""
 
 
 @dataclass(frozen=True, slots=True)

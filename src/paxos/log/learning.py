@@ -5,9 +5,10 @@ A slot is chosen on the leader's word only where the vote is of the leader's own
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
+from paxos.immutable import replace
 from paxos.log.changing import Changing
 from paxos.log.entries import C, Change
 from paxos.log.events import (
@@ -45,10 +46,10 @@ class Learning(Changing[C]):
         if node is None or not isinstance(proposal, Proposal) or proposal.id != vote.id:
             return LogStep(self)
         step = node.handle(sender, Accepted(proposal))
-        if step.node is node:
+        if step.node.learner is node.learner:
             return LogStep(self)
         log = replace(self, window=self.window.put(vote.slot, step.node, self.unused_at))
-        return log._advance() if step.events else LogStep(log)
+        return log._promising(vote.id)._advance() if step.events else LogStep(log)
 
     def _receive_chosen_below(self, sender: str, message: ChosenBelow) -> LogStep[Self, C]:
         """Take the leader's word for every vote of its own ballot; ask for the other entries."""
@@ -66,7 +67,7 @@ class Learning(Changing[C]):
     def _receive_learn(self, sender: Identity, slot: int) -> LogStep[Self, C]:
         """Tell what is chosen from this slot on, as much as one message holds."""
         log = self._hearing_of(sender, slot)
-        if slot >= self.chosen_below:
+        if not 0 <= slot < self.chosen_below:
             return LogStep(log)
         if slot < self.window.first:
             return LogStep(log, (), (EntriesWanted(sender.node_id, slot),))
@@ -81,15 +82,17 @@ class Learning(Changing[C]):
 
     def _receive_decisions(self, sender: str, message: Decisions[C]) -> LogStep[Self, C]:
         """Learn what is chosen, as far as there is room to remember it; ask for more."""
-        room = self.window.first + 2 * self.limits.reach + len(message.proposals)
-        window, log = self.window, self
+        room = self._kept_below + self.limits.reach
+        window, log, highest = self.window, self, self.promised
         for slot, proposal in enumerate(message.proposals, message.slot):
-            if self.chosen_below <= slot < min(room, self.chosen_below + self.limits.reach):
+            if self.chosen_below <= slot < room:
                 node = window.get(slot) or self.unused_at(slot)
                 node = node.handle(sender, Chosen(proposal)).node
                 window = window.put(slot, node, self.unused_at)
+                highest = max(highest, proposal.id)
         if window is not self.window:
-            log = replace(self, window=window)
+            # It goes to the disk like a vote, and promises like one (see `LogState.promised`).
+            log = replace(self, window=window)._promising(highest)
         step = log._advance()
         return then(step, step.node._learn_from(sender, message.chosen_below))
 
@@ -117,8 +120,11 @@ class Learning(Changing[C]):
         messages: tuple[Envelope[LogMessage[C]], ...] = ()
         if log.leads:
             messages = log._to_others(log._how_far())
+            if len(self.configurations.steps) > 1:
+                # Who decides no more hears it a last time: so it learns that it is free.
+                messages += log._to(log._how_far(), *(n for n in self.names if n not in log.names))
             if not log.promises.holds_for_all_from(end) or any(
                 isinstance(each, MembersChanged) for each in events
             ):
                 messages += log._ask_for_promises()
-        return then(LogStep(log, messages, tuple(events)), log.propose())
+        return then(LogStep(log, messages, tuple(events)), log._lead_or_wait())

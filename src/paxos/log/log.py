@@ -6,10 +6,12 @@ named after what a node is doing (`accepting`, `proposing`, `learning`, `changin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
+from paxos.errors import MisuseError
 from paxos.events import EnvelopeRefused
+from paxos.immutable import replace
 from paxos.log.configurations import Configurations
 from paxos.log.entries import C, Entry
 from paxos.log.learning import Learning
@@ -25,7 +27,7 @@ from paxos.log.messages import (
     PromiseFrom,
 )
 from paxos.log.state import LogState
-from paxos.log.step import LogStep
+from paxos.log.step import LogStep, then
 from paxos.log.window import Window
 from paxos.messages import (
     NOTHING_ACCEPTED,
@@ -44,6 +46,8 @@ class Log(Learning[C]):
     @classmethod
     def recover(cls, identity: Identity, state: LogState[C], limits: Limits[C]) -> Self:
         """The log as it is after a start: every ballot has ended (see `Node.recover`)."""
+        if not state.configurations.steps:
+            raise MisuseError("this log state does not say who decides: give a new log its members")
         chosen_below = state.chosen_below
         votes = state.votes[max(chosen_below - state.first, 0) :]
         highest = max((v.id for v in votes if v is not NOTHING_ACCEPTED), default=NO_PROPOSAL)
@@ -81,7 +85,11 @@ class Log(Learning[C]):
         if self.phase is Phase.IDLE:
             return LogStep(log)
         messages = log._ask_for_promises()
-        if self.leads:
+        if not self.leads:
+            # Who has trimmed what is unknown here has not promised for it: it is to be learned.
+            ahead = (m for m, start, _ in self.promises.of if start > self.chosen_below)
+            messages += log._to(Learn(self.chosen_below), *ahead)
+        else:
             messages += log._proposals_again() + log._to_others(log._how_far())
             log = replace(log, resent_below=self.next_slot)
         return LogStep(log, messages)
@@ -90,14 +98,19 @@ class Log(Learning[C]):
         """Go on after a snapshot of the world that holds all slots below `chosen_below`."""
         if chosen_below <= self.chosen_below:
             return LogStep(self)
+        # A snapshot does not say under which ballot its slots were chosen. If it was a higher one,
+        # this one has ended, and voters must not take our word for their votes in it.
+        log = self.abandon() if self.leads else self
+        known_below = self.chosen_below + self.limits.window
         log = replace(
-            self,
-            window=self.window.without(chosen_below),
+            log,
+            window=log.window.without(chosen_below),
             chosen_below=chosen_below,
-            next_slot=max(self.next_slot, chosen_below),
+            next_slot=max(log.next_slot, chosen_below),
             configurations=configurations,
         )
-        return log._knowing_members()._advance()
+        step = log._knowing_members()._decided_anew(known_below)._advance()
+        return then(step, step.node._lead_or_wait())
 
     def persist_began(self) -> Self:
         """What is known now is on its way to the disk."""

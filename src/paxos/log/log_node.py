@@ -6,11 +6,12 @@ be handed over, and who has no vote never asks to lead but learns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, assert_never
 
 from paxos.errors import MisuseError
-from paxos.heartbeat import Heartbeats, Reaction, carry_out, changes, consequence
+from paxos.heartbeat import Heartbeats, Reaction, Stance, carry_out, changes, consequence
+from paxos.immutable import replace
 from paxos.log.entries import C
 from paxos.log.events import LogEvent, ReadFailed, ReadReady, Removed
 from paxos.log.inputs import Append, ChangeMembers, Installed, LogInput, Read, Transfer
@@ -20,6 +21,7 @@ from paxos.log.messages import (
     AskToRead,
     Confirm,
     Confirmed,
+    Learn,
     LogMessage,
     PrepareFrom,
     ReadFrom,
@@ -31,7 +33,8 @@ from paxos.log.step import LogStep, S
 from paxos.machine import Machine, PersistBegan, PersistEnded, PersistFailed, Tick
 from paxos.messages import Envelope, Heartbeat, HeartbeatAnswer, Identity
 from paxos.node import Phase
-from paxos.proposal_id import NO_PROPOSAL
+from paxos.proposal_id import NO_PROPOSAL, ProposalID
+from paxos.quorum import Quorums
 from paxos.timing import Timing
 
 
@@ -119,6 +122,8 @@ class LogNode(Generic[C]):
                 return replace(self, heartbeats=beats)._follow_up(self.log.persist_ended(), now)
             case PersistFailed():
                 return self._apply(self.heartbeats.end_ballot("its disk failed", now))
+            case _:
+                assert_never(what)
 
     def _receive(self, envelope: Envelope[LogMessage[C]], now: float) -> LogStep[Self, C]:
         admitted = self.log.admit(envelope)
@@ -130,8 +135,7 @@ class LogNode(Generic[C]):
             case Heartbeat():
                 return state._receive_heartbeat(sender, message, now)
             case HeartbeatAnswer():
-                state = replace(state, log=state.log.observe(message.follows))
-                return state._apply(state.heartbeats.receive_answer(sender, message, now))
+                return state._receive_answer(sender, message, now)
             case PrepareFrom() if state._ignores(message, now):
                 return LogStep(state)
             case Confirm(id, round):
@@ -164,6 +168,19 @@ class LogNode(Generic[C]):
         again = tuple(e for number in state.asking for e in log.to(sender, AskToRead(number)))
         return _and_send(step._replace(node=state), again)
 
+    def _receive_answer(
+        self, sender: str, message: HeartbeatAnswer, now: float
+    ) -> LogStep[Self, C]:
+        """Count it. An asker that is told of a leader learns from whoever told it.
+
+        Else it would miss what is chosen while it does not hear the leader; and that it was removed
+        while it was away, for then no leader speaks to it any more.
+        """
+        state = replace(self, log=self.log.observe(message.follows))
+        step = state._apply(state.heartbeats.receive_answer(sender, message, now))
+        told = message.follows != NO_PROPOSAL and step.node.heartbeats.stance is Stance.ASKING
+        return _and_send(step, self.log.to(sender, Learn(self.log.chosen_below))) if told else step
+
     def _ignores(self, prepare: PrepareFrom, now: float) -> bool:
         """A late Prepare, unless the leader that we follow wants it to be heard."""
         wanted = prepare.handed_over_by
@@ -195,11 +212,12 @@ class LogNode(Generic[C]):
             return LogStep(self)
         return LogStep(self, self.log.to(node_id, TakeOver(self.log.ballot)))
 
-    def _take_over(self, leader: Any, now: float) -> LogStep[Self, C]:
-        if leader != self.heartbeats.follows(now) or not self.log.is_member:
+    def _take_over(self, leader: ProposalID, now: float) -> LogStep[Self, C]:
+        reaction = self.heartbeats.take_over(now)
+        follows_it = leader == self.heartbeats.follows(now)
+        if not (follows_it and self.log.is_member and reaction.challenge):
             return LogStep(self)
-        state = replace(self, log=replace(self.log, handed_over_by=leader))
-        return state._apply(state.heartbeats.take_over(now))
+        return replace(self, log=replace(self.log, handed_over_by=leader))._apply(reaction)
 
     def _follow_up(self, step: LogStep[Log[C], C], now: float) -> LogStep[Self, C]:
         """Take over what the log did, and what it means for leadership."""
@@ -208,17 +226,18 @@ class LogNode(Generic[C]):
             return LogStep(self, step.messages, step.events)
         heartbeats = self.heartbeats
         if after.unused.quorums is not heartbeats.quorums:
-            heartbeats = replace(heartbeats, quorums=after.unused.quorums)
+            heartbeats = _with_quorums(heartbeats, after.unused.quorums, now)
         reaction = consequence(before, after, heartbeats, now)
         events: tuple[LogEvent[C], ...] = ()
         if before.is_member and not after.is_member:
             events = (Removed(),)
-            if reaction.heartbeats.leads:
+            if after.phase is not Phase.IDLE:
                 reaction = reaction.heartbeats.end_ballot("it is no member any more", now)
         settled = replace(self, log=after)._apply(reaction)
+        reading = settled.node._begin_round()
         return LogStep(
-            settled.node,
-            step.messages + settled.messages,
+            reading.node,
+            step.messages + settled.messages + reading.messages,
             step.events + events + settled.events,
         )
 
@@ -271,11 +290,11 @@ class LogNode(Generic[C]):
     def _begin_round(self) -> LogStep[Self, C]:
         """Ask whether nobody else leads, if reads wait and no round is under way.
 
-        Not before a quorum has promised for every later slot: until then there may be slots of
-        which the leader has not heard yet, and what is in them may have been acknowledged.
+        Not before the leader has heard of all that was accepted: until then there may be slots of
+        which it knows nothing, and what is in them may have been acknowledged.
         """
         log, reads = self.log, self.reads
-        if reads.is_open or not reads.waiting or log.unused.phase is not Phase.LEADING:
+        if reads.is_open or not reads.waiting or not log.knows_what_was_accepted:
             return LogStep(self)
         reads = reads.begin(log.unused.quorums, max(log.window.end, log.chosen_below))
         state = replace(self, reads=reads)
@@ -316,8 +335,19 @@ class LogMachine(Machine[Any, LogState[C], Any], Generic[C]):
 
     if TYPE_CHECKING:
 
-        def receive(self, input: LogInput[C], now: float) -> None:  # type: ignore[override]
+        def receive(self, input: LogInput[C], now: float) -> None:  # type: ignore[override]  # a log's words
             """A log is asked other things than one decision is, at the same place."""
+
+
+def _with_quorums(heartbeats: Heartbeats, quorums: Quorums, now: float) -> Heartbeats:
+    """Others decide now. Each of them gets one window to follow this leader, as in `lead`."""
+    answers = dict.fromkeys(quorums.members, now + heartbeats.timing.window)
+    answers |= {member: until for member, until in heartbeats.answers if member in answers}
+    return replace(
+        heartbeats,
+        quorums=quorums,
+        answers=tuple(sorted(answers.items())) if heartbeats.leads else (),
+    )
 
 
 def _and_send(step: LogStep[S, C], messages: tuple[Envelope[LogMessage[C]], ...]) -> LogStep[S, C]:

@@ -29,6 +29,11 @@ class Promises:
         known[member] = (first, max(last, end)) if first <= start <= last else (start, end)
         return type(self)(tuple((each, *known[each]) for each in sorted(known)))
 
+    def of_members(self, members: tuple[str, ...]) -> Self:
+        """Without those of anybody else."""
+        kept = tuple([each for each in self.of if each[0] in members])
+        return self if kept == self.of else type(self)(kept)
+
     def for_slot(self, slot: int) -> tuple[str, ...]:
         """Who has promised for this slot."""
         return tuple([member for member, start, end in self.of if start <= slot < end])
@@ -40,9 +45,9 @@ class Promises:
                 return end
         return otherwise
 
-    def is_complete(self, member: str) -> bool:
-        """Whether this member has promised for every later slot."""
-        return self.end_of(member, 0) == EVERY_LATER_SLOT
+    def for_all_from(self, slot: int) -> tuple[str, ...]:
+        """Who has promised for this slot and every later one."""
+        return tuple([m for m, start, end in self.of if start <= slot and end == EVERY_LATER_SLOT])
 
     def holds_for_all_from(self, slot: int) -> bool:
         """Whether no promise begins, or ends, above this slot."""

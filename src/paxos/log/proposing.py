@@ -7,9 +7,10 @@ it finds a hole below what others have accepted, it proposes nothing: a no-op.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
+from paxos.immutable import replace
 from paxos.log.accepting import Accepting
 from paxos.log.entries import NO_OP, C, Change, Commands, Entry
 from paxos.log.events import (
@@ -87,7 +88,8 @@ class Proposing(Accepting[C]):
 
         A page that goes beyond the window is cut there: who decides behind it is not known yet.
         """
-        if page.id != self.ballot or self.unused.proposer.phase is Phase.IDLE:
+        is_asked = page.id == self.ballot and self.unused.proposer.phase is not Phase.IDLE
+        if not is_asked or sender not in self.names:
             return LogStep(self)
         limit = self.chosen_below + self.limits.window
         beyond = min((slot for slot, _ in page.accepted if slot >= limit), default=page.end)
@@ -119,7 +121,7 @@ class Proposing(Accepting[C]):
         """Propose in every slot that is free, prepared and within the window."""
         log: Self = self
         messages: tuple[Envelope[LogMessage[C]], ...] = ()
-        while log.leads and log.next_slot < log.chosen_below + log.limits.window:
+        while log.leads and log.next_slot < log._kept_below + log.limits.window:
             slot, node = log.next_slot, log.node_at(log.next_slot)
             if node.learner.chosen is NOTHING_CHOSEN:
                 if node.proposer.phase is not Phase.LEADING:
@@ -210,7 +212,7 @@ class Proposing(Accepting[C]):
 
     def _ask(self, member: str) -> tuple[Envelope[LogMessage[C]], ...]:
         start = self.next_slot if self.leads else self.chosen_below
-        slot = max(self.promises.end_of(member, start), self.chosen_below)
+        slot = max(self.promises.end_of(member, 0), start)
         return self._to(PrepareFrom(self.ballot, slot, self.handed_over_by), member)
 
     def _proposals_again(self) -> tuple[Envelope[LogMessage[C]], ...]:

@@ -6,11 +6,12 @@ about a slot goes through them. One promise and one ballot hold for all slots.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Self
+from dataclasses import dataclass
+from typing import Generic, Self
 
+from paxos.immutable import replace
 from paxos.log.configurations import Configurations
-from paxos.log.entries import C, Configuration, Entry
+from paxos.log.entries import C, Configuration, Entry, Member
 from paxos.log.limits import Limits
 from paxos.log.messages import (
     EVERY_LATER_SLOT,
@@ -33,6 +34,7 @@ from paxos.messages import (
 )
 from paxos.node import Node, Phase, Proposer
 from paxos.proposal_id import NO_PROPOSAL, ProposalID
+from paxos.quorum import Quorums
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,13 @@ class Slots(Generic[C]):
         return tuple(sorted({member.node_id for member in self._deciders()}))
 
     @property
+    def _kept_below(self) -> int:
+        """Up to here there is room for slots known to be chosen, however long the disk takes."""
+        if self.saving_below is None:
+            return self.chosen_below
+        return min(self.chosen_below, self.window.first + self.limits.reach)
+
+    @property
     def durable(self) -> LogState[C]:
         """What must be on disk before this node's next promise, vote or Prepare leaves."""
         return LogState(
@@ -148,9 +157,26 @@ class Slots(Generic[C]):
         return replace(
             unused,
             quorums=quorums,
-            proposer=self._proposer_at(slot),
+            proposer=self._proposer_at(slot, quorums),
             learner=replace(unused.learner, quorums=quorums),
         )
+
+    def _decided_anew(self, from_slot: int) -> Self:
+        """Others decide from this slot on than was known: also in the slots remembered there.
+
+        Whatever was promised for them was promised when they were beyond the window, so nothing
+        was reported there (see `_receive_promise`): the promises say all that is to be counted.
+        """
+
+        def refreshed(slot: int, node: Node[Entry[C]]) -> Node[Entry[C]]:
+            quorums = self.configurations.at(slot).quorums
+            if slot < from_slot or node.quorums == quorums:
+                return node
+            learner = replace(node.learner, quorums=quorums)
+            proposer = self._proposer_at(slot, quorums)
+            return replace(node, quorums=quorums, learner=learner, proposer=proposer)
+
+        return replace(self, window=self.window.each(refreshed))
 
     def ask_to_learn(self, *teachers: str) -> LogStep[Self, C]:
         """Ask these nodes what they know beyond this one; not again until an answer came."""
@@ -185,10 +211,9 @@ class Slots(Generic[C]):
             handed_over_by=NO_PROPOSAL,
         )
 
-    def _proposer_at(self, slot: int) -> Proposer[Entry[C]]:
+    def _proposer_at(self, slot: int, quorums: Quorums) -> Proposer[Entry[C]]:
         """The ballot in a slot that nobody has spoken of: who promised for it, has said so."""
         shared = self.unused.proposer
-        quorums = self.configurations.at(slot).quorums
         if shared.phase is Phase.IDLE:
             return replace(shared, quorums=quorums)
         proposer = replace(shared, quorums=quorums, phase=Phase.PREPARING, promised_by=())
@@ -204,7 +229,7 @@ class Slots(Generic[C]):
         heard = {
             node_id: each for node_id, each in self.unused.incarnations if node_id not in known
         }
-        names = self.names
+        names = tuple(sorted({member.node_id for member in self._deciders()}))
         kept = {node_id: each for node_id, each in heard.items() if node_id in names}
         unused = replace(
             self.unused,
@@ -212,11 +237,24 @@ class Slots(Generic[C]):
             learner=replace(self.unused.learner, quorums=quorums),
             incarnations=tuple(sorted({**kept, **known}.items())),
         )
-        log = replace(self, unused=unused)
-        proposer = log._proposer_at(EVERY_LATER_SLOT - 1)
-        return replace(log, unused=replace(unused, proposer=replace(proposer, quorums=quorums)))
+        # Who left and comes back may come with another disk: its old promise is not worth a thing.
+        log = replace(self, unused=unused, promises=self.promises.of_members(names))
+        proposer = log._proposer_at(EVERY_LATER_SLOT - 1, quorums)
+        return replace(log, unused=replace(unused, proposer=proposer))
 
-    def _deciders(self) -> tuple[Any, ...]:
+    @property
+    def knows_what_was_accepted(self) -> bool:
+        """As leader: whether it has heard of all that was ever accepted below its own ballot.
+
+        So it is when quorums of all who decide in some slot, from the present one on, have told
+        it of every such slot. Who has trimmed slots that are still unknown here, has not.
+        """
+        told = self.promises.for_all_from(self.chosen_below)
+        return self.leads and all(
+            each.quorums.has_phase1(told) for _, each in self.configurations.steps
+        )
+
+    def _deciders(self) -> tuple[Member, ...]:
         return self.configurations.between(self.chosen_below, EVERY_LATER_SLOT)
 
     def _deciders_at(self, slot: int) -> tuple[str, ...]:
@@ -246,7 +284,10 @@ def vote_of(node: Node[Entry[C]]) -> Proposal[Entry[C]] | NothingAccepted:
     """What a slot's node reports to who prepares, and keeps on disk.
 
     A node that knows the decision reports it as if it had voted for it: every higher proposal
-    has the same value (PMS 2.2, P2b), so the highest one reported has it, too.
+    has the same value (PMS 2.2, P2b), so the highest one reported has it, too. A later vote of
+    its own stays: what is reported never falls.
     """
-    chosen = node.learner.chosen
-    return node.acceptor.accepted if chosen is NOTHING_CHOSEN else chosen
+    accepted, chosen = node.acceptor.accepted, node.learner.chosen
+    if chosen is NOTHING_CHOSEN:
+        return accepted
+    return chosen if accepted is NOTHING_ACCEPTED or accepted.id < chosen.id else accepted

@@ -27,7 +27,9 @@ class LogState(Generic[C]):
     """The highest number that this node ever prepared: the next is above it (PMS 2.5)."""
 
     promised: ProposalID = NO_PROPOSAL
-    """The promise, one for all slots."""
+    """The promise, one for all slots. Invariant: at least the ID of each vote below, as accepting
+    promises too. Else it would fall after a restart, once the slots of those votes are forgotten.
+    """
 
     first: int = 0
     votes: tuple[Proposal[Entry[C]] | NothingAccepted, ...] = ()
