@@ -92,7 +92,9 @@ class WireMember(_Wire, frozen=True):
     """A member as it is written."""
 
     node_id: Name
-    incarnation: Name
+    incarnation: Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
+    """Empty for a founder: when the first configuration is written, nobody knows the others'."""
+
     address: Annotated[str, Meta(max_length=MAX_ADDRESS_LENGTH)]
 
 
@@ -482,7 +484,8 @@ def wire_configuration(configuration: Configuration) -> WireConfiguration:
         raise MisuseError(f"{len(members)} members: a configuration has 1 to {MAX_MEMBERS}")
     for member in members:
         _name(member.node_id)
-        _name(member.incarnation)
+        if member.incarnation:
+            _name(member.incarnation)
         if len(member.address) > MAX_ADDRESS_LENGTH:
             raise MisuseError(f"an address has at most {MAX_ADDRESS_LENGTH} characters")
     wire = tuple([WireMember(each.node_id, each.incarnation, each.address) for each in members])

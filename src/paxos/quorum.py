@@ -32,11 +32,15 @@ class Quorums:
     phase2: int
     """The weight of votes in one ballot that makes a quorum: a value is then chosen."""
 
+    members: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The members, sorted."""
+
     _weight_of: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         weight_of = dict(self.weights)
         object.__setattr__(self, "_weight_of", weight_of)
+        object.__setattr__(self, "members", tuple(weight_of))
         if self.weights != tuple(sorted(weight_of.items())):
             raise MisuseError("give each member once, sorted")
         if "" in weight_of or any(weight < 1 for weight in weight_of.values()):
@@ -75,11 +79,6 @@ class Quorums:
             more_than_half if phase1 is None else phase1,
             more_than_half if phase2 is None else phase2,
         )
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The members, sorted."""
-        return tuple(member for member, _ in self.weights)
 
     def is_member(self, node_id: str) -> bool:
         """Whether this node has a vote."""

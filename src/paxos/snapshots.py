@@ -94,7 +94,7 @@ class _Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
 
 class _Member(_Wire, frozen=True):
     node_id: _Name
-    incarnation: _Name
+    incarnation: Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
     address: Annotated[str, Meta(max_length=MAX_ADDRESS_LENGTH)]
 
 

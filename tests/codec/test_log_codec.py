@@ -236,7 +236,6 @@ NOT_ENCODED: dict[str, AnyMessage] = {
     "a command that is text": accept(Commands(("text",))),
     "a command that may change": accept(Commands((bytearray(b"x"),))),
     "too many members": accept(Change(config(MAX_MEMBERS + 1))),
-    "a member without an incarnation": accept(Change(Configuration((Member("A", ""),)))),
     "an address that is too long": accept(
         Change(Configuration((Member("A", "a", "h" * (MAX_ADDRESS_LENGTH + 1)),)))
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paxos import Quorums
+from runtime.log_loopback import LogLoopback, log_loopback
 from runtime.loopback import Loopback, loopback
 
 
@@ -37,3 +38,24 @@ def alone_with_b(tmp_path: Path) -> Generator[Loopback]:
     """A decides alone; B may speak to it, but has no vote."""
     with loopback(tmp_path, "AB") as made:
         yield made.with_cluster(quorums=Quorums.majority("A"))
+
+
+@pytest.fixture
+def log_of_three(tmp_path: Path) -> Generator[LogLoopback]:
+    """A log of A, B and C."""
+    with log_loopback(tmp_path, "ABC") as made:
+        yield made
+
+
+@pytest.fixture
+def log_of_one(tmp_path: Path) -> Generator[LogLoopback]:
+    """A log of A alone."""
+    with log_loopback(tmp_path, "A") as made:
+        yield made
+
+
+@pytest.fixture
+def log_with_d(tmp_path: Path) -> Generator[LogLoopback]:
+    """A log of A, B and C, which D joins later."""
+    with log_loopback(tmp_path, "ABC", joining="D") as made:
+        yield made

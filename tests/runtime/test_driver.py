@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -39,8 +39,7 @@ from paxos import (
     Timing,
     ValueChosen,
 )
-from paxos.codec import MAX_NUMBER, decode_state
-from paxos.runtime.disk_thread import DiskThread
+from paxos.codec import MAX_NUMBER, encode_state
 from paxos.runtime.driver import Driver, NodeMachine
 from runtime.event_loop import in_event_loop, until
 from runtime.slow_store import DISK_FAILED
@@ -59,9 +58,10 @@ class StubDisk:
         self.saved: list[DurableState[bytes]] = []
         self._under_way: tuple[DurableState[bytes], Done] | None = None
 
-    def save(self, state: bytes, done: Done) -> None:
+    def save(self, state: DurableState[bytes], done: Done) -> None:
         assert self._under_way is None, "two saves at once"
-        self._under_way = decode_state(state), done
+        encode_state(state)
+        self._under_way = state, done
 
     @property
     def is_saving(self) -> bool:
@@ -88,9 +88,7 @@ class World:
             Identity("shop", "A", "first"), Quorums.majority(members), timing=timing, now=now
         )
         self.machine: NodeMachine = Machine(node, now)
-        self.driver = Driver(
-            self.machine, cast("DiskThread", self.disk), self.sent.append, self.events.append
-        )
+        self.driver = Driver(self.machine, self.disk.save, self.sent.extend, self.events.extend)
         self.driver.start()
 
     def hear(self, sender: str, message: Message[bytes]) -> None:
@@ -213,6 +211,15 @@ async def test_a_proof_of_damage_stops_the_node() -> None:
 
 
 @in_event_loop
+async def test_what_comes_together_with_a_proof_of_damage_changes_nothing() -> None:
+    world = World()
+    sender = Identity("shop", "B", "first")
+    values = (b"one", b"other", b"third")
+    world.driver.feed(*[Envelope(sender, "A", Chosen(Proposal(B1, value))) for value in values])
+    assert isinstance(world.driver.failure.exception(), ConflictError)
+
+
+@in_event_loop
 async def test_a_proof_of_damage_during_a_save_lets_nothing_leave() -> None:
     world = World()
     world.hear("B", Prepare(B1))
@@ -231,7 +238,7 @@ async def test_a_bug_on_the_way_comes_out_of_the_driver() -> None:
     def publish(_: object) -> None:
         raise bug
 
-    driver = Driver(world.machine, cast("DiskThread", world.disk), world.sent.append, publish)
+    driver = Driver(world.machine, world.disk.save, world.sent.extend, publish)
     world.driver.close()
     driver.feed(Envelope(Identity("shop", "B", "first"), "A", Chosen(Proposal(B1, b"a value"))))
     assert driver.failure.exception() is bug

@@ -1,4 +1,4 @@
-"""The commands for a cluster across machines: init, node, decide, status, inspect."""
+"""The commands for a cluster across machines: init, node, decide, put, get, status, inspect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ def add(commands: Commands) -> None:
     _decide_arguments(decide)
     status = commands.add("status", _run, "ask nodes how they are", "--node A")
     status.add_argument("--node", metavar="ID", help="ask this node alone")
-    for command in (init, node, decide, status):
+    put = commands.add("put", _run, "write a value into a log's keys and values", "tea hot")
+    put.add_argument("key", metavar="KEY", help="text")
+    put.add_argument("value", metavar="VALUE", help="text")
+    get = commands.add("get", _run, "read a value from a log's keys and values", "tea")
+    get.add_argument("key", metavar="KEY", help="text")
+    for command in (put, get):
+        _add_timeout(command)
+    for command in (init, node, decide, put, get, status):
         command.add_argument(
             "--cluster",
             type=Path,
@@ -41,6 +48,10 @@ def add(commands: Commands) -> None:
 def _decide_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("value", metavar="VALUE", help="text")
     command.add_argument("--node", metavar="ID", help="ask this node, and no other")
+    _add_timeout(command)
+
+
+def _add_timeout(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--timeout",
         type=seconds,

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from paxos.errors import FaultError
-from paxos.runtime import Address, Cluster, UnreachableError, client
+from paxos.runtime import Address, Cluster, UnreachableError, client, log_status
 
 START_PATIENCE = 10.0
 """Seconds in which a process must answer. A Python process takes a fraction of one."""
@@ -75,7 +75,10 @@ class NodeProcess:
     async def _until_it_answers(self) -> None:
         while self.is_running:
             try:
-                await client.status(self.cluster, self.node_id)
+                if self.cluster.is_log:
+                    await log_status(self.cluster, self.node_id, within=POLL * 10)
+                else:
+                    await client.status(self.cluster, self.node_id)
             except UnreachableError:
                 await asyncio.sleep(POLL)
             else:

@@ -114,7 +114,7 @@ class Story:
         except TimeoutError:
             raise FaultError(f"no agreement on all nodes within {PATIENCE} seconds") from None
         except ExceptionGroup as group:
-            raise _first_of(group) from None
+            raise first_of(group) from None
         finally:
             for node in self.nodes.values():
                 await node.kill()
@@ -255,10 +255,10 @@ class Story:
         self.timeline.add("demo", "has stopped all nodes (SIGTERM) and reads their disks")
 
 
-def _first_of(group: ExceptionGroup[Exception]) -> Exception:
+def first_of(group: ExceptionGroup[Exception]) -> Exception:
     """What went wrong first, out of however many task groups it passed."""
     first = group.exceptions[0]
-    return _first_of(cast("ExceptionGroup[Exception]", first)) if _is_group(first) else first
+    return first_of(cast("ExceptionGroup[Exception]", first)) if _is_group(first) else first
 
 
 def _is_group(error: Exception) -> bool:

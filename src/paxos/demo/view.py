@@ -12,7 +12,7 @@ from rich.text import Text
 
 from paxos.demo.checks import Check
 from paxos.demo.story import Story
-from paxos.demo.timeline import Entry
+from paxos.demo.timeline import Entry, Timeline
 from paxos.runtime.protocol import text
 
 SHOWN_ENTRIES = 14
@@ -31,11 +31,13 @@ def live_view(console: Console, story: Story) -> Generator[None]:
         yield
 
 
-def show_end(console: Console, story: Story, checks: list[Check], *, with_timeline: bool) -> None:
+def show_end(
+    console: Console, timeline: Timeline, checks: list[Check], *, with_timeline: bool
+) -> None:
     """The timeline, and each check with its verdict."""
     if with_timeline:
-        for entry in story.timeline.entries:
-            console.print(_line(entry))
+        for entry in timeline.entries:
+            console.print(timeline_line(entry))
     console.print()
     for check in checks:
         verdict = Text("holds", "green") if check.holds else Text("BROKEN", "bold red")
@@ -61,16 +63,17 @@ def _scene(story: Story) -> RenderableType:
             status.accepted,
             chosen,
         )
-    lines = [_line(entry) for entry in story.timeline.entries[-SHOWN_ENTRIES:]]
+    lines = [timeline_line(entry) for entry in story.timeline.entries[-SHOWN_ENTRIES:]]
     return Group(table, *lines)
 
 
-def _line(entry: Entry) -> Text:
+def timeline_line(entry: Entry) -> Text:
+    """One line of the timeline, in its colour."""
     style = ""
     if "killed" in entry.what:
         style = "red"
     elif "chosen" in entry.what:
         style = "green"
-    elif entry.what.startswith("leads with"):
+    elif entry.what.startswith("leads"):
         style = "yellow"
     return Text(str(entry), style)

@@ -39,10 +39,11 @@ class Changing(Proposing[C]):
         if len(self.changes) + len(self.configurations.steps) > self.limits.window:
             return "too many changes are under way"
         present = {member.node_id: member for member in self._deciders()}
-        reached = dict(self.learners)
+        reached, heard = dict(self.learners), dict(self.unused.incarnations)
         for member in configuration.members:
             before = present.get(member.node_id)
-            if before is not None and before.incarnation != member.incarnation:
+            named = member.incarnation or heard.get(member.node_id, "")
+            if before is not None and heard.get(member.node_id, named) != named:
                 return f"{member.node_id} lost its disk: give the new one a node ID of its own"
             if before is not None:
                 continue

@@ -229,7 +229,8 @@ class LogNode(Generic[C]):
             heartbeats = _with_quorums(heartbeats, after.unused.quorums, now)
         reaction = consequence(before, after, heartbeats, now)
         events: tuple[LogEvent[C], ...] = ()
-        if before.is_member and not after.is_member:
+        has_changed = after.configurations is not before.configurations
+        if has_changed and before.is_member and not after.is_member:
             events = (Removed(),)
             if after.phase is not Phase.IDLE:
                 reaction = reaction.heartbeats.end_ballot("it is no member any more", now)

@@ -7,6 +7,8 @@ from paxos.runtime import client, protocol
 from paxos.runtime.client import RefusedError, UnreachableError, decide, status, watch
 from paxos.runtime.cluster_file import Address, Cluster, read_cluster_file, write_cluster_file
 from paxos.runtime.disk_thread import SyncHungError
+from paxos.runtime.log_client import LogClient, OverloadedError, UnknownOutcomeError, log_status
+from paxos.runtime.log_server import LogServer, serve_log
 from paxos.runtime.server import TLS, AddressTakenError, NodeServer, StoppedError, serve
 from paxos.runtime.store import create_store, inspect_store
 
@@ -15,18 +17,24 @@ __all__ = [
     "Address",
     "AddressTakenError",
     "Cluster",
+    "LogClient",
+    "LogServer",
     "NodeServer",
+    "OverloadedError",
     "RefusedError",
     "StoppedError",
     "SyncHungError",
+    "UnknownOutcomeError",
     "UnreachableError",
     "client",
     "create_store",
     "decide",
     "inspect_store",
+    "log_status",
     "protocol",
     "read_cluster_file",
     "serve",
+    "serve_log",
     "status",
     "watch",
     "write_cluster_file",

@@ -19,6 +19,13 @@
     [limits]
     value_bytes = 3000
 
+For a log of decisions instead of a single one, add
+
+    mode = "log"
+    snapshot_entries = 10000      # under [limits]: a snapshot after so many entries
+
+and for a node that joins later, and so has no vote in the log's first slots, `joins = true`.
+
 Every node must have the same file, but for `bind`.
 """
 
@@ -28,14 +35,17 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from paxos.codec import STATE_OVERHEAD
 from paxos.errors import MisuseError
+from paxos.log.entries import Configuration, Member
+from paxos.log.limits import Limits
 from paxos.quorum import Quorums
+from paxos.sessions import REQUEST_OVERHEAD
 from paxos.slots import BLOCK_BYTES, MAX_SLOT_BYTES, capacity
 from paxos.timing import Timing
 
@@ -46,6 +56,12 @@ DEFAULT_VALUE_BYTES = 3000
 
 LARGEST_VALUE_BYTES = capacity(MAX_SLOT_BYTES) - STATE_OVERHEAD
 """What still fits the largest slot."""
+
+LARGEST_COMMAND_BYTES = 256 << 10
+"""In a log: a vote is written and sent in one piece, and a heartbeat waits behind it."""
+
+DEFAULT_SNAPSHOT_ENTRIES = 10_000
+"""A start applies at most about so many entries: a fraction of a second."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
@@ -99,6 +115,36 @@ class Cluster:
     value_bytes: int = DEFAULT_VALUE_BYTES
     """The largest value that may be proposed."""
 
+    is_log: bool = False
+    """Whether it decides again and again, and not once."""
+
+    joining: frozenset[str] = frozenset()
+    """In a log: nodes without a vote in its first slots."""
+
+    snapshot_entries: int = DEFAULT_SNAPSHOT_ENTRIES
+    """In a log: how many entries may follow a snapshot before the next one is taken."""
+
+    @property
+    def founding(self) -> Configuration:
+        """In a log: who decides from its first slot on.
+
+        Nobody knows yet which incarnations the others drew. A node learns them as it hears of them.
+        """
+        return Configuration(
+            tuple(
+                Member(node_id, "", str(address))
+                for node_id, address in self.addresses.items()
+                if node_id not in self.joining
+            ),
+            self.quorums.phase1,
+            self.quorums.phase2,
+        )
+
+    @property
+    def log_limits(self) -> Limits[bytes]:
+        """In a log: what bounds it. Its window must never change."""
+        return Limits(batch_weight=max(256 << 10, self.value_bytes + REQUEST_OVERHEAD))
+
     def bind(self, node_id: str) -> Address:
         """Where this node listens."""
         return self.binds.get(node_id, self.addresses[node_id])
@@ -133,6 +179,7 @@ class _Node(Struct, forbid_unknown_fields=True):
     address: str
     bind: str | None = None
     weight: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    joins: bool = False
 
 
 class _Quorums(Struct, forbid_unknown_fields=True):
@@ -148,11 +195,13 @@ class _Timing(Struct, forbid_unknown_fields=True):
 
 class _Limits(Struct, forbid_unknown_fields=True):
     value_bytes: Annotated[int, Meta(ge=0, le=LARGEST_VALUE_BYTES)] = DEFAULT_VALUE_BYTES
+    snapshot_entries: Annotated[int, Meta(ge=1)] = DEFAULT_SNAPSHOT_ENTRIES
 
 
 class _File(Struct, forbid_unknown_fields=True):
     cluster: str
     nodes: dict[str, _Node]
+    mode: Literal["decision", "log"] = "decision"
     quorums: _Quorums | None = None
     timing: _Timing = msgspec.field(default_factory=_Timing)
     limits: _Limits = msgspec.field(default_factory=_Limits)
@@ -179,14 +228,16 @@ def write_cluster_file(path: Path, cluster: Cluster) -> None:
 
     Raises `MisuseError` if the file could not say all of it, and writes nothing then.
     """
-    weights = dict(cluster.quorums.weights)
-    if weights.keys() != cluster.addresses.keys() or not cluster.binds.keys() <= weights.keys():
+    weights, named = dict(cluster.quorums.weights), cluster.addresses.keys()
+    if weights.keys() | cluster.joining != named or not cluster.binds.keys() <= named:
         raise MisuseError("a cluster.toml has a vote and an address for each node, and no others")
     document = {
         "cluster": cluster.name,
+        "mode": "log" if cluster.is_log else "decision",
         "nodes": {
-            node_id: {"address": str(address), "weight": weights[node_id]}
+            node_id: {"address": str(address), "weight": weights.get(node_id, 1)}
             | ({"bind": str(cluster.binds[node_id])} if node_id in cluster.binds else {})
+            | ({"joins": True} if node_id in cluster.joining else {})
             for node_id, address in cluster.addresses.items()
         },
         "quorums": {"phase1": cluster.quorums.phase1, "phase2": cluster.quorums.phase2},
@@ -195,7 +246,10 @@ def write_cluster_file(path: Path, cluster: Cluster) -> None:
             "window": cluster.timing.window,
             "backoff": cluster.timing.backoff,
         },
-        "limits": {"value_bytes": cluster.value_bytes},
+        "limits": {
+            "value_bytes": cluster.value_bytes,
+            "snapshot_entries": cluster.snapshot_entries,
+        },
     }
     data = msgspec.toml.encode(document)
     if _parse(data) != cluster:
@@ -222,15 +276,34 @@ def _cluster(file: _File) -> Cluster:
     addresses = {node_id: Address.parse(node.address) for node_id, node in nodes.items()}
     if len(set(addresses.values())) < len(addresses):
         raise MisuseError("two nodes have the same address")
+    is_log = file.mode == "log"
+    joining = frozenset(node_id for node_id, node in nodes.items() if node.joins)
+    _check_mode(file, joining)
     return Cluster(
         file.cluster,
         addresses,
         Quorums.weighted(
-            {node_id: node.weight for node_id, node in nodes.items()},
+            {node_id: node.weight for node_id, node in nodes.items() if node_id not in joining},
             phase1=None if file.quorums is None else file.quorums.phase1,
             phase2=None if file.quorums is None else file.quorums.phase2,
         ),
         {n: Address.parse(node.bind) for n, node in nodes.items() if node.bind is not None},
         Timing(file.timing.interval, file.timing.window, file.timing.backoff),
         file.limits.value_bytes,
+        is_log,
+        joining,
+        file.limits.snapshot_entries,
     )
+
+
+def _check_mode(file: _File, joining: frozenset[str]) -> None:
+    if file.mode == "decision":
+        if joining:
+            raise MisuseError('nobody joins a single decision: remove joins, or say mode = "log"')
+        return
+    if len(joining) == len(file.nodes):
+        raise MisuseError("somebody must have a vote from the beginning: a node without joins")
+    if any(node.weight != 1 for node in file.nodes.values()):
+        raise MisuseError("in a log every member has one vote: remove weight")
+    if file.limits.value_bytes > LARGEST_COMMAND_BYTES:
+        raise MisuseError(f"in a log value_bytes is at most {LARGEST_COMMAND_BYTES}")

@@ -21,6 +21,9 @@ MAX_QUEUED_FRAMES = 1024
 MAX_QUEUED_BYTES = 8 << 20
 """To one peer. What a peer has missed for longer is cheaper to say anew than to store."""
 
+MAX_BULK_FRAMES = 2
+"""Large frames that wait for their turn. Whoever wants more asks again."""
+
 FIRST_RETRY = 0.02
 LAST_RETRY = 1.0
 """Seconds between attempts to connect: doubling from the first to the last."""
@@ -42,12 +45,26 @@ class Outbox:
     ) -> None:
         """Start empty, with bounds on the frames and on their bytes together."""
         self._frames: deque[bytes] = deque()
+        self._bulk: deque[bytes] = deque()
         self._bytes = 0
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._filled = asyncio.Event()
         self.dropped = 0
         """How many frames were dropped because too much waited."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._frames and not self._bulk
+
+    def put_bulk(self, frame: bytes) -> bool:
+        """Add a large frame that goes when nothing else wants to; say whether there was room."""
+        if len(self._bulk) >= MAX_BULK_FRAMES:
+            return False
+        self._bulk.append(frame)
+        self._filled.set()
+        return True
 
     def put(self, frame: bytes) -> None:
         """Add a frame."""
@@ -59,10 +76,12 @@ class Outbox:
         self._filled.set()
 
     async def take(self) -> bytes:
-        """All that waits, in order, once there is something."""
-        while not self._frames:
+        """All that waits, in order, once there is something; only then one large frame."""
+        while self.is_empty:
             self._filled.clear()
             await self._filled.wait()
+        if not self._frames:
+            return self._bulk.popleft()
         taken = b"".join(self._frames)
         self._frames.clear()
         self._bytes = 0
@@ -82,6 +101,7 @@ class Link:
     ) -> None:
         """`run` connects. `jitter` draws from 0 to 1, so that peers do not retry in step."""
         self._outbox: Outbox | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self._awake = asyncio.Event()
         self._peer = peer
         self._address = address
@@ -95,8 +115,22 @@ class Link:
         Nothing is kept for a peer that cannot be reached: it would be stale news by the time that
         it arrived, and whatever still matters is said again.
         """
-        if self._outbox is not None:
-            self._outbox.put(frame)
+        outbox, transport = self._outbox, self._transport
+        if outbox is None or transport is None:
+            return
+        if outbox.is_empty and not transport.get_write_buffer_size():
+            transport.write(frame)  # nothing is ahead of it
+        else:
+            outbox.put(frame)
+
+    def send_bulk(self, frame: bytes) -> bool:
+        """Send a large frame when nothing else wants to go. Say whether there was room for it."""
+        return self._outbox is not None and self._outbox.put_bulk(frame)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection just now."""
+        return self._outbox is not None
 
     def wake(self) -> None:
         """Connect without further delay: the peer was just heard of."""
@@ -134,17 +168,19 @@ class Link:
             writer.get_extra_info("socket").setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(CONNECT_PATIENCE * 1000)
             )
-        self._outbox = Outbox()
+        writer.write(self._greeting)
+        # What waits shall wait here, where it has an order, and not in the transport.
+        writer.transport.set_write_buffer_limits(high=0)
+        self._outbox, self._transport = Outbox(), writer.transport
         listening = asyncio.create_task(self._listen(reader, self._outbox))
         try:
-            writer.write(self._greeting)
             while not listening.done():
                 writer.write(await self._outbox.take())
                 await writer.drain()
         except OSError as error:
             log.debug("the link to %s broke: %s", self._peer, error)
         finally:
-            self._outbox = None
+            self._outbox = self._transport = None
             listening.cancel()
             await close(writer)
 

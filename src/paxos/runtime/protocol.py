@@ -23,7 +23,7 @@ from paxos.errors import FaultError
 
 PROTOCOL_VERSION = 1
 
-_FRAME = struct.Struct(">IB")
+FRAME = struct.Struct(">IB")
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
 Text = Annotated[str, Meta(max_length=1000)]
@@ -125,7 +125,7 @@ def text(value: bytes) -> str:
 
 def frame(body: bytes) -> bytes:
     """The body as a frame."""
-    return _FRAME.pack(len(body), PROTOCOL_VERSION) + body
+    return FRAME.pack(len(body), PROTOCOL_VERSION) + body
 
 
 def encode(struct: Greeting | Call | Reply) -> bytes:
@@ -160,7 +160,7 @@ async def read_frame(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
     version or a body larger than `max_bytes`.
     """
     try:
-        length, version = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+        length, version = FRAME.unpack(await reader.readexactly(FRAME.size))
         if version != PROTOCOL_VERSION:
             raise MalformedError(f"protocol version {version}; this side speaks {PROTOCOL_VERSION}")
         if length > max_bytes:

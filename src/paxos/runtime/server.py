@@ -14,7 +14,7 @@ import errno
 import logging
 import random
 import ssl
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +27,18 @@ from paxos.codec import (
     decode_envelope,
     decode_state,
     encode_envelope,
+    encode_state,
 )
 from paxos.errors import FaultError, MisuseError
 from paxos.events import Event, ValueChosen
 from paxos.heartbeat import HeartbeatNode
 from paxos.machine import Machine, Propose
 from paxos.messages import NOTHING_ACCEPTED, NOTHING_CHOSEN, Envelope, Identity, Proposal
+from paxos.node import DurableState
 from paxos.runtime import protocol
 from paxos.runtime.cluster_file import Cluster
 from paxos.runtime.disk_thread import DiskThread, off_the_loop
-from paxos.runtime.driver import Driver, NodeMachine
+from paxos.runtime.driver import Done, Driver, NodeMachine
 from paxos.runtime.links import Link, close
 from paxos.runtime.store import open_store
 
@@ -61,6 +63,45 @@ class AddressTakenError(MisuseError):
 
 class StoppedError(FaultError):
     """The node stopped before it knew: the outcome is unknown."""
+
+
+async def listen(
+    cluster: Cluster,
+    node_id: str,
+    connected: Callable[[], asyncio.BaseProtocol],
+    tls: TLS | None = None,
+) -> asyncio.Server:
+    """Listen where this node does. Raises `AddressTakenError`, or `MisuseError` for a bad bind."""
+    bind = cluster.bind(node_id)
+    ssl_options: dict[str, Any] = {}
+    if tls is not None:
+        ssl_options = {"ssl": tls.listening, "ssl_handshake_timeout": GREETING_PATIENCE}
+    try:
+        listener = await asyncio.get_running_loop().create_server(
+            connected, bind.host, bind.port, start_serving=False, **ssl_options
+        )
+        try:
+            await listener.start_serving()
+        except BaseException:  # a cancellation, too: nobody else knows of it yet
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, UnicodeError):
+            raise MisuseError(f"cannot listen at {bind}: {error}") from error
+        if error.errno == errno.EADDRINUSE:
+            raise AddressTakenError(
+                f"{bind} is taken: stop what listens there, or give {node_id} another address"
+            ) from error
+        raise MisuseError(f"cannot listen at {bind}: {error.strerror or error}") from error
+    return listener
+
+
+def warn_if_open(cluster: Cluster, node_id: str) -> None:
+    """Say so if others than this machine can speak for any node."""
+    bind = cluster.bind(node_id)
+    if not bind.is_loopback:
+        log.warning("%s listens at %s, and its links are unauthenticated: whoever reaches this "
+                    "port can speak for any node", node_id, bind)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +136,7 @@ async def serve(
             machine = _recover(store, cluster)
         except FaultError as fault:
             raise MalformedError(f"{folder}: {fault}") from fault
-        with _one_error():
+        with one_error():
             async with asyncio.TaskGroup() as tasks:
                 server = NodeServer(cluster, machine, disk, tasks)
                 try:
@@ -119,13 +160,16 @@ class NodeServer:
         self,
         cluster: Cluster,
         machine: NodeMachine,
-        disk: DiskThread,
+        disk: DiskThread[bytes],
         tasks: asyncio.TaskGroup,
     ) -> None:
         """Put the parts together; `start` sets them going."""
         self.cluster = cluster
         self.identity: Identity = machine.node.node.identity
-        self._driver = Driver(machine, disk, self._send, self._publish)
+        self._disk = disk
+        self._driver: Driver[HeartbeatNode[bytes], DurableState[bytes]] = Driver(
+            machine, self._save, self._send_all, self._publish_all
+        )
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._links: dict[str, Link] = {}
@@ -186,23 +230,13 @@ class NodeServer:
         """Listen, connect to the others, and begin."""
         self._tls = tls
         own = self.identity.node_id
-        bind = self.cluster.bind(own)
-        try:
-            self._listener = await asyncio.start_server(
-                self._connected, bind.host, bind.port, start_serving=False
-            )
-            await self._listener.start_serving()
-        except (OSError, UnicodeError) as error:
-            if isinstance(error, UnicodeError):
-                raise MisuseError(f"cannot listen at {bind}: {error}") from error
-            if error.errno == errno.EADDRINUSE:
-                raise AddressTakenError(
-                    f"{bind} is taken: stop what listens there, or give {own} another address"
-                ) from error
-            raise MisuseError(f"cannot listen at {bind}: {error.strerror or error}") from error
-        if tls is None and not bind.is_loopback:
-            log.warning("%s listens at %s, and its links are unauthenticated: whoever reaches this "
-                        "port can speak for any node", own, bind)  # fmt: skip
+
+        def connected() -> asyncio.StreamReaderProtocol:
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._connected)
+
+        self._listener = await listen(self.cluster, own, connected)
+        if tls is None:
+            warn_if_open(self.cluster, own)
         greeting = protocol.encode(
             protocol.PeerGreeting(self.cluster.name, own, self.identity.incarnation)
         )
@@ -253,10 +287,21 @@ class NodeServer:
     async def _raise_failure(self) -> None:
         await self._driver.failure
 
+    def _save(self, state: DurableState[bytes], done: Done) -> None:
+        self._disk.save(encode_state(state), done)
+
+    def _send_all(self, envelopes: Sequence[Envelope[Any]]) -> None:
+        for envelope in envelopes:
+            self._send(envelope)
+
     def _send(self, envelope: Envelope[Any]) -> None:
         link = self._links.get(envelope.recipient)
         if link is not None:  # else a stranger, to whom there is no way back
             link.send(protocol.frame(encode_envelope(envelope)))
+
+    def _publish_all(self, events: Sequence[Event[bytes]]) -> None:
+        for event in events:
+            self._publish(event)
 
     def _publish(self, event: Event[bytes]) -> None:
         log.info("%s: %s", self.identity.node_id, event)
@@ -397,7 +442,7 @@ async def _while_connected(
 
 
 @contextmanager
-def _one_error() -> Generator[None]:
+def one_error() -> Generator[None]:
     """Raise an error as itself, and not as a group of one."""
     try:
         yield

@@ -11,6 +11,9 @@ from pathlib import Path
 from paxos import durable
 from paxos.codec import STATE_OVERHEAD, MalformedError, decode_state, encode_state
 from paxos.errors import MisuseError
+from paxos.log.configurations import Configurations
+from paxos.log_codec import Encoder
+from paxos.log_store import LogStore, create_log_store, open_log_store
 from paxos.messages import NOTHING_ACCEPTED
 from paxos.node import DurableState
 from paxos.runtime.cluster_file import Cluster
@@ -28,9 +31,21 @@ def create_store(
     Do this once for each node. A node whose folder is lost has broken its promises: it must not
     come back under its old ID. `draw` gives the incarnation. Raises what `durable.init` raises.
     """
+    if cluster.is_log:
+        return _create_log_store(cluster, node_id, folder, draw)
     owner = durable.Owner(cluster.name, cluster.require(node_id), draw())
     initial = encode_state(DurableState())
     durable.init(folder, owner, initial=initial, slot_bytes=cluster.slot_bytes)
+    return owner
+
+
+def _create_log_store(
+    cluster: Cluster, node_id: str, folder: Path, draw: Callable[[], str]
+) -> durable.Owner:
+    """The same for a node of a log."""
+    owner = durable.Owner(cluster.name, cluster.require(node_id), draw())
+    configurations = Configurations.fixed(cluster.founding)
+    create_log_store(folder, owner, configurations, window=cluster.log_limits.window)
     return owner
 
 
@@ -78,6 +93,25 @@ def open_store(folder: Path, cluster: Cluster) -> durable.Store:
             )
         cluster.require(owner.node_id)
         _require_room(store, folder, cluster)
+    except MisuseError:
+        store.close()
+        raise
+    return store
+
+
+def open_log_memory(folder: Path, cluster: Cluster, encoder: Encoder) -> LogStore:
+    """Open the memory of a node of a log.
+
+    Raises what `open_log_store` raises, and `MisuseError` for a store of another cluster, of a node
+    that this one does not have, or of another window.
+    """
+    if not cluster.is_log:
+        raise MisuseError('this cluster makes one decision: say mode = "log" in a cluster.toml')
+    store = open_log_store(folder, cluster=cluster.name, encoder=encoder)
+    try:
+        cluster.require(store.owner.node_id)
+        if store.window != cluster.log_limits.window:
+            raise MisuseError(f"{folder} has a window of {store.window}: it can never change")
     except MisuseError:
         store.close()
         raise
