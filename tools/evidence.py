@@ -59,25 +59,27 @@ _NODE = "explore --kind node --nodes 3 --proposers 2"
 _HEARTBEAT = "explore --kind heartbeat --nodes 3"
 _ROLES = "explore --kind roles"
 
+_LOG = "explore --kind log"
+
 EXPLORATIONS = (
     f"{_NODE} --ballots 2",
     f"{_NODE} --ballots 2 --crashes 1 {MEMORY}",
     f"{_NODE} --ballots 3 {MEMORY}",
-    f"{_NODE} --ballots 3 --crashes 1 {MEMORY} --seconds 120",
+    f"{_NODE} --ballots 3 --crashes 1 {MEMORY} --seconds 60",
     "explore --kind heartbeat --nodes 2 --proposers 2 --ballots 2 --timeouts 2",
     f"{_HEARTBEAT} --proposers 1 --ballots 1 --timeouts 2",
-    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 {MEMORY} --seconds 180",
+    f"{_HEARTBEAT} --proposers 1 --ballots 2 --crashes 1 {MEMORY} --seconds 60",
     f"{_HEARTBEAT} --proposers 1 --ballots 2 --timeouts 1 {MEMORY}",
     f"{_HEARTBEAT} --proposers 2 --ballots 2 --timeouts 0 {MEMORY}",
-    f"{_HEARTBEAT} --proposers 2 --ballots 2 --timeouts 0 --crashes 1 {MEMORY} --seconds 1200",
-    f"{_HEARTBEAT} --proposers 2 --ballots 2 --timeouts 1 {MEMORY} --seconds 180",
-    f"{_HEARTBEAT} --proposers 2 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 120",
+    f"{_HEARTBEAT} --proposers 2 --ballots 2 --timeouts 0 --crashes 1 {MEMORY} --seconds 600",
+    f"{_HEARTBEAT} --proposers 2 --ballots 2 --timeouts 1 {MEMORY} --seconds 60",
+    f"{_HEARTBEAT} --proposers 2 --ballots 2 --crashes 1 --timeouts 1 {MEMORY} --seconds 60",
     f"{_ROLES} --acceptors 3 --values 2 --ballots 2",
     f"{_ROLES} --acceptors 3 --values 2 --ballots 2 --crashes 1",
     f"{_ROLES} --acceptors 3 --values 2 --ballots 3 --no-hints",
-    f"{_ROLES} --acceptors 3 --values 2 --ballots 3 {MEMORY} --seconds 180",
+    f"{_ROLES} --acceptors 3 --values 2 --ballots 3 {MEMORY} --seconds 60",
     f"{_ROLES} --acceptors 5 --values 2 --ballots 2 --no-hints",
-    f"{_ROLES} --acceptors 5 --values 2 --ballots 2 {MEMORY} --seconds 180",
+    f"{_ROLES} --acceptors 5 --values 2 --ballots 2 {MEMORY}",
 )
 
 SIMULATIONS = (

@@ -1,7 +1,7 @@
 """The command `paxos`.
 
-For a cluster: init, node, decide, status, inspect. To see it work: demo. To learn, and to prove:
-rules, replay, sim, explore. To judge what clients saw: check.
+For a cluster: init, node, decide, put, get, status, inspect. To see it work: demo. To learn, and to
+prove: rules, replay, sim, explore. To judge what clients saw: check.
 
 Every command takes `--json`: one JSON object on standard output, and nothing else; `ok` in it says
 whether the exit code is 0. (`rules` prints a list: it claims nothing.) The exit code is 0 only if

@@ -12,7 +12,7 @@ from paxos.cli import files
 from paxos.cli.answer import Answer
 from paxos.cli.arguments import Commands, add_count
 
-KINDS = ("node", "heartbeat", "roles")
+KINDS = ("node", "heartbeat", "roles", "log")
 
 
 def above_0(argument: str) -> float:
@@ -33,6 +33,7 @@ def add(commands: Commands) -> None:
     command = commands.add("explore", _explore, what, example)
     _add_cluster(command)
     _add_bounds(command)
+    _add_log(command)
     _add_search(command)
     _add_outcome(command)
 
@@ -42,7 +43,8 @@ def _add_cluster(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kind",
         choices=KINDS,
-        help="node: all roles in one (default); heartbeat: with timers; roles: standing apart",
+        help="node: all roles in one (default); heartbeat: with timers; roles: standing apart; "
+        "log: a log of decisions",
     )
     add_count(group, "--nodes", 1, "how many nodes (default: 3)")
     add_count(group, "--acceptors", 1, "how many, where roles stand apart (default: 3)")
@@ -82,6 +84,32 @@ def _add_bounds(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_log(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "with --kind log", "--nodes have all roles in one; with --acceptors, proposers stand apart"
+    )
+    add_count(group, "--slots", 1, "how many slots there are (default: 2)")
+    add_count(group, "--window", 1, "how many of them may be open at once (default: 2)")
+    add_count(group, "--page", 1, "entries that one message tells of (default: 8)")
+    group.add_argument(
+        "--asked", metavar="NODES", help="who is asked for commands, as P+Q (default: proposers)"
+    )
+    group.add_argument(
+        "--taught",
+        metavar="NODES",
+        help="nodes that are ever told what is chosen, as A+Q, or none (default: all)",
+    )
+    group.add_argument(
+        "--change",
+        metavar="NODES",
+        action="append",
+        help="a leader may be asked for these members, as A+B+D (more than once if need be)",
+    )
+    group.add_argument(
+        "--again", action="store_true", help="proposers send again what is unanswered"
+    )
+
+
 def _add_search(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("how to search")
     group.add_argument("--depth-first", action="store_true", help="less memory, no shortest way")
@@ -109,6 +137,10 @@ def _add_outcome(command: argparse.ArgumentParser) -> None:
 
 
 def _explore(options: argparse.Namespace, out: Console) -> Answer:
-    from paxos.cli import exploration  # noqa: PLC0415 - a world is imported by who needs it
+    # A world is imported by who needs it.
+    from paxos.cli import exploration, log_exploration  # noqa: PLC0415 - see above
 
+    if options.kind == "log":
+        return log_exploration.explore(options, out)
+    log_exploration.demand_no_log(options)
     return exploration.explore(options, out)

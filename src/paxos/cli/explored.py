@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Console
 from rich.text import Text
@@ -16,6 +16,7 @@ from paxos.scenario.rule import Rule
 from paxos.scenario.transcript import write
 from paxos.sim.player import Played, play
 from paxos.verify import Always, Counterexample, Result, Sometimes, Specification
+from paxos.verify.log_explore import LogResult
 from paxos.verify.quiet import DECIDES
 
 
@@ -62,9 +63,18 @@ class Found:
         return [*played.happenings, Broke(*wrong.violation)]
 
 
+AnyResult: TypeAlias = Result | LogResult
+
+
 def show(found: Found, out: Console) -> None:
     """Print it all."""
-    result = found.result
+    show_result(found.result, found.seconds, found.rate, out)
+    if found.result.counterexample is not None and found.played is not None:
+        _show_counterexample(found.result.counterexample, found.played, out)
+
+
+def show_result(result: AnyResult, seconds: float, rate: float, out: Console) -> None:
+    """Print all but a counterexample. `rate` is in states a second."""
     progress = result.progress
     out.print(
         f"{progress.states:,} states ({progress.quiet:,} quiet), depth {progress.depth}, "
@@ -72,7 +82,7 @@ def show(found: Found, out: Console) -> None:
     )
     if result.renamings > 1:
         out.print(f"each stands for up to {result.renamings:,} that differ by names alone")
-    out.print(f"in {found.seconds:.1f} s: {found.rate:,.0f} states a second")
+    out.print(f"in {seconds:.1f} s: {rate:,.0f} states a second")
     out.print(
         f"{result.local_states:,} local states, {result.messages:,} messages and facts, "
         f"{result.steps:,} steps of the library"
@@ -80,11 +90,9 @@ def show(found: Found, out: Console) -> None:
     out.print(Text(_end(result), "green" if result.exhausted else "bold red"))
     for line in _properties(result):
         out.print(line)
-    if result.counterexample is not None and found.played is not None:
-        _show_counterexample(result.counterexample, found.played, out)
 
 
-def _end(result: Result) -> str:
+def _end(result: AnyResult) -> str:
     if result.violation is not None:
         way = "" if result.counterexample else "; the search for the way to it was stopped"
         return f"broken: {result.violation.invariant}: {result.violation.sentence}{way}"
@@ -93,7 +101,7 @@ def _end(result: Result) -> str:
     return "exhausted: every state within these bounds was seen"
 
 
-def _properties(result: Result) -> Iterator[Text]:
+def _properties(result: AnyResult) -> Iterator[Text]:
     always = [each for each in result.always if each.id != DECIDES]
     when_quiet = [each for each in result.always if each.id == DECIDES]
     yield Text()
@@ -105,21 +113,21 @@ def _properties(result: Result) -> Iterator[Text]:
     yield from _claims("when quiet", result, when_quiet)
 
 
-def _claims(heading: str, result: Result, claims: Iterable[Always]) -> Iterator[Text]:
+def _claims(heading: str, result: AnyResult, claims: Iterable[Always]) -> Iterator[Text]:
     lines = [_line(verdict(result, each), each.id, each.sentence) for each in claims]
     if lines:
         yield Text(heading, "bold")
         yield from lines
 
 
-def verdict(result: Result, always: Always) -> str:
+def verdict(result: AnyResult, always: Always) -> str:
     """Whether something always holds, as far as was seen."""
     if not always.holds:
         return "BROKEN"
     return "holds" if result.exhausted else "so far"
 
 
-def looked_at(result: Result) -> list[Sometimes]:
+def looked_at(result: AnyResult) -> list[Sometimes]:
     """What the search had an eye on: with one invariant alone, not on those of the others."""
     watched = {each.id for each in result.always}
     others = {each.id for each in INVARIANTS} - watched
@@ -143,8 +151,13 @@ def _show_counterexample(wrong: Counterexample, played: Played, out: Console) ->
 
 def as_json(found: Found) -> dict[str, Any]:
     """All of it for programs. `scenario` is the text of a file that `paxos replay` plays."""
-    result, wrong = found.result, found.result.counterexample
-    progress = result.progress
+    scenario = None if found.played is None else found.played.text
+    return result_as_json(found.result, found.seconds, found.rate) | {"scenario": scenario}
+
+
+def result_as_json(result: AnyResult, seconds: float, rate: float) -> dict[str, Any]:
+    """The same, without the way to what is wrong."""
+    wrong, progress = result.counterexample, result.progress
     return {
         "exhausted": result.exhausted,
         "stopped": result.stopped,
@@ -157,19 +170,18 @@ def as_json(found: Found) -> dict[str, Any]:
         "messages": result.messages,
         "steps_computed": result.steps,
         "bytes": progress.bytes,
-        "seconds": round(found.seconds, 3),
-        "rate": round(found.rate),
+        "seconds": round(seconds, 3),
+        "rate": round(rate),
         "always": [_always(result, each) for each in result.always if each.id != DECIDES],
         "sometimes": looked_at(result),
         "when_quiet": [_always(result, each) for each in result.always if each.id == DECIDES],
         "violated": None if result.violation is None else result.violation.invariant,
         "sentence": None if result.violation is None else result.violation.sentence,
         "steps": None if wrong is None else wrong.steps,
-        "scenario": None if found.played is None else found.played.text,
     }
 
 
-def _always(result: Result, always: Always) -> dict[str, str | bool]:
+def _always(result: AnyResult, always: Always) -> dict[str, str | bool]:
     return {
         "id": always.id,
         "sentence": always.sentence,

@@ -11,7 +11,7 @@ from rich.console import Console
 from paxos.cli.answer import Answer
 from paxos.cli.arguments import Commands, whole_number
 
-KINDS = ("node", "heartbeat")
+KINDS = ("node", "heartbeat", "log")
 
 
 def add(commands: Commands) -> None:
@@ -51,7 +51,17 @@ def _add_runs(command: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="all (default), none, or some, as in loss,kill,rot; --faults help tells them all",
     )
-    group.add_argument("--kind", choices=KINDS, help="with timers, or without (default: both)")
+    group.add_argument(
+        "--kind",
+        choices=KINDS,
+        help="one decision, with timers or without (default: both), or a whole log with clients",
+    )
+    group.add_argument(
+        "--parts",
+        type=_parts,
+        metavar="LIST",
+        help="of a log's seed: let only these parts go wrong, by number; a shrunk failure has them",
+    )
     group.add_argument(
         "--break", dest="breaks", metavar="RULE", help="let all nodes drop this rule"
     )
@@ -79,6 +89,14 @@ def _nodes(argument: str) -> tuple[int, int]:
     if found is None:
         raise argparse.ArgumentTypeError(f"{argument!r} is no number of nodes: write 3 or 3..5")
     return int(found[1]), int(found[2] or found[1])
+
+
+def _parts(argument: str) -> tuple[int, ...]:
+    if argument == "none":
+        return ()
+    if re.fullmatch(r"\d{1,6}(,\d{1,6})*", argument) is None:
+        raise argparse.ArgumentTypeError(f"{argument!r} are no parts: write none, or 1,4,9")
+    return tuple(map(int, argument.split(",")))
 
 
 def _simulate(options: argparse.Namespace, out: Console) -> Answer:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,25 @@ from paxos.cli import files
 from paxos.cli.answer import FAILED, OK, UNKNOWN, Answer
 from paxos.cli.now_and_then import NowAndThen
 from paxos.errors import MisuseError
-from paxos.scenario.cluster import Kind
-from paxos.scenario.invariants import INVARIANTS
+from paxos.histories.history import encode_history
 from paxos.scenario.transcript import SUFFIX
-from paxos.sim.campaign import Failure, Summary, local_workers, run_campaign
+from paxos.sim.campaign import (
+    AnyWish,
+    Failure,
+    Summary,
+    kind_of,
+    known_faults,
+    local_workers,
+    run_campaign,
+    simulated,
+    sometimes_of,
+    wish_for,
+)
 from paxos.sim.dask_cluster import dask_workers
-from paxos.sim.faults import Fault, parse_faults
-from paxos.sim.finding import Finding, find, replay_line
-from paxos.sim.outcome import simulate
-from paxos.sim.oversight import CLAIMS
-from paxos.sim.swarm import Wish
+from paxos.sim.finding import Finding, find, find_in_log, replay_line
+from paxos.sim.log.outcome import LogOutcome
+from paxos.sim.log.plan import LogWish
+from paxos.sim.outcome import Outcome
 
 MOST_SAVED = 10
 """Failures that are shrunk and saved. More of them would say the same, and take minutes."""
@@ -42,54 +52,59 @@ def run_sim(options: argparse.Namespace, out: Console) -> Answer:
     It claims that none of them breaks an invariant; of nodes that drop a rule, that one does.
     """
     if options.faults == "help":
-        return _tell_faults(out)
+        return _tell_faults(options.kind, out)
     fewest, most = options.nodes
-    wish = Wish(
-        fewest=fewest,
-        most=most,
-        faults=parse_faults(options.faults),
-        kind=None if options.kind is None else Kind(options.kind),
-        breaks=options.breaks,
-    )
+    wish = wish_for(fewest, most, options.faults, options.kind, options.breaks)
+    if options.parts is not None:
+        if not isinstance(wish, LogWish) or options.seed is None:
+            raise MisuseError("only one seed of a log has parts: add --kind log --seed N")
+        wish = replace(wish, parts=options.parts)
     if options.seed is not None:
         return _run_one(options, wish, out)
     return _run_many(options, wish, out)
 
 
-def _tell_faults(out: Console) -> Answer:
-    for fault in Fault:
+def _tell_faults(kind: str | None, out: Console) -> Answer:
+    faults = known_faults(kind)
+    for fault in faults:
         out.print(f"{fault.label:<10} {fault.what}")
-    return OK, {"faults": {fault.label: fault.what for fault in Fault}}
+    return OK, {"faults": {fault.label: fault.what for fault in faults}}
 
 
 # One seed.
 
 
-def _run_one(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
+def _run_one(options: argparse.Namespace, wish: AnyWish, out: Console) -> Answer:
     began = time.perf_counter()
-    outcome = simulate(options.seed, wish)
+    outcome = simulated(options.seed, wish)
     seconds = time.perf_counter() - began
-    plan = outcome.plan
+    faults = [fault.label for fault in outcome.plan.faults]
+    nodes, what = _nodes_of(outcome), _size_of(outcome)
     answer: dict[str, Any] = {
         "runs": 1,
         "effects": outcome.effects,
         "seconds": round(seconds, 3),
-        "kind": plan.cluster.kind.value,
-        "nodes": list(plan.cluster.node_ids),
-        "faults": [fault.label for fault in plan.faults],
+        "kind": _kind_of(outcome),
+        "nodes": list(nodes),
+        "faults": faults,
         "happened": {fault.label: outcome.happened[fault] for fault in outcome.happened},
         "reached": sorted(outcome.reached),
         "failures": [],
     }
     out.print(
-        f"seed {options.seed}: {plan.cluster.kind.value} {' '.join(plan.cluster.node_ids)}, "
-        f"{len(outcome.commands)} commands, {outcome.effects:,} effects in {seconds:.2f} s"
+        f"seed {options.seed}: {_kind_of(outcome)} {' '.join(nodes)}, {what}, "
+        f"{outcome.effects:,} effects in {seconds:.2f} s"
     )
-    out.print(f"faults: {' '.join(fault.label for fault in plan.faults) or 'none'}")
+    out.print(f"faults: {' '.join(faults) or 'none'}")
+    if isinstance(outcome, LogOutcome):
+        _save_history(outcome, options.save, out)
+        answer["undecided"] = outcome.undecided
     if outcome.broken is None:
-        out.print(Text("nothing is broken", "green"))
+        unknown = isinstance(outcome, LogOutcome) and outcome.undecided
+        out.print(Text("nothing is broken, as far as is known" if unknown else "nothing is broken",
+                       "yellow" if unknown else "green"))  # fmt: skip
         return (OK if wish.breaks is None else FAILED), answer
-    finding = find(options.seed, wish)
+    finding = _find(options.seed, wish)
     out.print(finding.text)
     path = _save(finding, options.save, out)
     _show_failure(finding.failure, wish, path, out)
@@ -99,10 +114,38 @@ def _run_one(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
     return FAILED, answer | {"error": f"{outcome.broken.invariant} is broken"}
 
 
+def _find(seed: int, wish: AnyWish) -> Finding:
+    return find_in_log(seed, wish) if isinstance(wish, LogWish) else find(seed, wish)
+
+
+def _kind_of(outcome: Outcome | LogOutcome) -> str:
+    return "log" if isinstance(outcome, LogOutcome) else outcome.plan.cluster.kind.value
+
+
+def _nodes_of(outcome: Outcome | LogOutcome) -> tuple[str, ...]:
+    if isinstance(outcome, LogOutcome):
+        return outcome.plan.node_ids
+    return outcome.plan.cluster.node_ids
+
+
+def _size_of(outcome: Outcome | LogOutcome) -> str:
+    if isinstance(outcome, LogOutcome):
+        answers = sum(event.type == "ok" for event in outcome.events)
+        return f"{outcome.slots} slots, {answers} answers"
+    return f"{len(outcome.commands)} commands"
+
+
+def _save_history(outcome: LogOutcome, folder: Path | None, out: Console) -> None:
+    """What the clients saw, for `paxos check`."""
+    if folder is not None:
+        text = b"".join(encode_history(outcome.events)).decode()
+        files.write_text(_made(folder) / f"history-{outcome.plan.seed}.jsonl", text, out)
+
+
 # Many.
 
 
-def _run_many(options: argparse.Namespace, wish: Wish, out: Console) -> Answer:
+def _run_many(options: argparse.Namespace, wish: AnyWish, out: Console) -> Answer:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     if options.dask is not None and options.workers is not None:
         raise MisuseError("the workers of a Dask cluster are its own: leave out --workers")
@@ -171,28 +214,34 @@ def _shrink_some(summary: Summary, options: argparse.Namespace) -> dict[int, Fin
     first_of_each = {failure.invariant: failure for failure in reversed(summary.failures)}
     chosen = [*first_of_each.values(), *summary.failures]
     seeds = list(dict.fromkeys(failure.seed for failure in chosen))[:most]
-    return {seed: find(seed, summary.wish) for seed in seeds}
+    return {seed: _find(seed, summary.wish) for seed in seeds}
 
 
 def _save(finding: Finding, folder: Path | None, out: Console) -> Path | None:
     if folder is None:
         return None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MisuseError(f"cannot make {folder}: {error.strerror}. Name another") from error
     failure = finding.failure
-    path = folder / f"{failure.invariant}-{failure.seed}{SUFFIX}"
+    suffix = ".txt" if "--kind log" in finding.replay else SUFFIX
+    path = _made(folder) / f"{failure.invariant}-{failure.seed}{suffix}"
     files.write_text(path, finding.text, out)
     return path
 
 
-def _show_failure(failure: Failure, wish: Wish, path: Path | None, out: Console) -> None:
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MisuseError(f"cannot make {folder}: {error.strerror}. Name another") from error
+    return folder
+
+
+def _show_failure(failure: Failure, wish: AnyWish, path: Path | None, out: Console) -> None:
     out.print(Text(f"\nseed {failure.seed}: {failure.invariant} is broken", "bold red"))
     out.print(f"  {failure.sentence}")
     out.print(f"  again: {replay_line(failure.seed, wish)}")
     if path is not None:
-        out.print(f"  short: paxos replay {path}")
+        short = f"see {path}" if isinstance(wish, LogWish) else f"paxos replay {path}"
+        out.print(f"  short: {short}")
 
 
 def _show_summary(summary: Summary, seconds: float, parallel: int, out: Console) -> None:
@@ -203,6 +252,10 @@ def _show_summary(summary: Summary, seconds: float, parallel: int, out: Console)
     )
     for name, windows in sorted(summary.slowest.items()):
         out.print(f"the slowest {name} once all was well: {windows:.2f} liveness windows")
+    if kind_of(summary.wish) == "log":
+        out.print(
+            f"histories of which nobody knows whether they are linearizable: {summary.undecided}"
+        )
     out.print("\nsometimes (in how many runs)")
     for what, count in _sometimes(summary):
         out.print(Text(f"  {count or 'never':>9}  {what}", "" if count else "bold red"))
@@ -213,8 +266,7 @@ def _show_summary(summary: Summary, seconds: float, parallel: int, out: Console)
 
 
 def _sometimes(summary: Summary) -> list[tuple[str, int]]:
-    known = [(each.id, each.sometimes) for each in INVARIANTS]
-    known += [(claim.id, claim.sometimes) for claim in CLAIMS]
+    known = sometimes_of(summary.wish)
     reached = [(f"{id}: {sometimes}", summary.reached[id]) for id, sometimes in known]
     return reached + [
         (f"{fault.label}: {fault.what}", summary.happened[fault.label])
@@ -242,6 +294,7 @@ def _answer(
         "never_reached": summary.never_reached,
         "happened": {fault.label: summary.happened[fault.label] for fault in wish.faults},
         "never_happened": summary.never_happened,
+        "undecided": summary.undecided,
         "interrupted": summary.interrupted,
         "failures": [
             _failure_as_json(failure, wish, findings.get(failure.seed), paths.get(failure.seed))
@@ -258,7 +311,7 @@ def _answer(
 
 
 def _failure_as_json(
-    failure: Failure, wish: Wish, finding: Finding | None, path: Path | None
+    failure: Failure, wish: AnyWish, finding: Finding | None, path: Path | None
 ) -> dict[str, Any]:
     return {
         "seed": failure.seed,

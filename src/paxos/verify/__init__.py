@@ -11,10 +11,8 @@ any more; `lamport` compares with the published specification.
 Beside it, a checker of what clients saw: `check_history`, see `linearizability`.
 """
 
-from paxos.verify.conflict import Conflict
-from paxos.verify.counterexample import Counterexample
-from paxos.verify.explore import Always, Plan, Result, Sometimes, explore
-from paxos.verify.history import (
+from paxos.histories.conflict import Conflict
+from paxos.histories.history import (
     Event,
     History,
     HistoryError,
@@ -24,12 +22,14 @@ from paxos.verify.history import (
     history_of,
     read_history,
 )
+from paxos.histories.linearizability import Linearizability, check_history
+from paxos.histories.sequential import Hint, KeyValue, Model, Register
+from paxos.verify.counterexample import Counterexample
+from paxos.verify.explore import Always, Plan, Result, Sometimes, explore
 from paxos.verify.lamport import Specification, separate_roles, specification
-from paxos.verify.linearizability import Linearizability, check_history
 from paxos.verify.model import Bounds
 from paxos.verify.rule_bounds import bounds_of
 from paxos.verify.search import Progress
-from paxos.verify.sequential import Hint, KeyValue, Model, Register
 
 __all__ = [
     "Always",

@@ -31,7 +31,18 @@ class Counterexample:
 
 def counterexample(search: Search, broken: Broken) -> Counterexample:
     """Write down how a search came to what is wrong."""
-    table, bounds = search.table, search.table.model.bounds
+    bounds = search.table.model.bounds
+    actions, violation = actions_to(search, broken)
+    by_hand = bounds.crashes > 0 or bounds.slow_disks
+    hangs = [Hang(node_id) for node_id in bounds.node_ids if by_hand]
+    commands = _with_persists(search.table.model, actions) if by_hand else actions
+    opening = Opening(bounds.cluster, abstract_time=bounds.cluster.kind is Kind.HEARTBEAT)
+    return Counterexample(opening, (*hangs, *commands), violation)
+
+
+def actions_to(search: Search, broken: Broken) -> tuple[list[Action], Violation]:
+    """A shortest way to what is wrong, and what that is under the names of this way."""
+    table = search.table
     steps, state = _way(search, broken.state)
     if broken.move is not None:
         move = _same_move(search, state, broken)
@@ -40,12 +51,7 @@ def counterexample(search: Search, broken: Broken) -> Counterexample:
     else:
         violation = search.quiet(state)
         steps += [Step(action) for action in table.silent_actions(state)]
-    actions = _without_idle_replies(steps)
-    by_hand = bounds.crashes > 0 or bounds.slow_disks
-    hangs = [Hang(node_id) for node_id in bounds.node_ids if by_hand]
-    commands = _with_persists(table.model, actions) if by_hand else actions
-    opening = Opening(bounds.cluster, abstract_time=bounds.cluster.kind is Kind.HEARTBEAT)
-    return Counterexample(opening, (*hangs, *commands), violation or broken.violation)
+    return _without_idle_replies(steps), violation or broken.violation
 
 
 class Step(NamedTuple):

@@ -16,6 +16,7 @@ from paxos.verify.quiet import ALWAYS, DECIDES, undecided
 from paxos.verify.search import Progress, Search, Watch
 from paxos.verify.symmetry import NamesMatterError, Symmetry, pays
 from paxos.verify.table import Table
+from paxos.verify.unread import ReadAfterAllError, demand_unread
 from paxos.verify.verdicts import EXPLORED, NO_CONFLICT, Violation
 
 
@@ -86,6 +87,9 @@ class Plan:
     symmetry: bool = True
     """Whether one state may stand for all that differ by names alone, where that pays."""
 
+    forgetting: bool = True
+    """Whether nodes with heartbeats forget what can make no difference any more."""
+
     watch: Watch = field(default=lambda _: None)
 
     workers: int = 1
@@ -112,12 +116,14 @@ def explore(bounds: Bounds, plan: Plan | None = None) -> Result:
     killed, and `MisuseError` for a checkpoint of other bounds.
     """
     plan = Plan() if plan is None else plan
-    if not (plan.symmetry and pays(bounds)):
-        return _explored(bounds, replace(plan, symmetry=False))
-    try:
-        return _explored(bounds, plan)
-    except NamesMatterError:  # a mutant may tell names apart
-        return _explored(bounds, replace(plan, symmetry=False, resume=None))
+    plan = replace(plan, symmetry=plan.symmetry and pays(bounds))
+    while True:
+        try:
+            return _explored(bounds, plan)
+        except NamesMatterError:  # a mutant may tell names apart
+            plan = replace(plan, symmetry=False, resume=None)
+        except ReadAfterAllError:  # and the library may come to read more than it did
+            plan = replace(plan, forgetting=False, resume=None)
 
 
 def _explored(bounds: Bounds, plan: Plan) -> Result:
@@ -130,11 +136,13 @@ def _explored(bounds: Bounds, plan: Plan) -> Result:
         search.run()
     if search.symmetry is not None and search.stopped is None:
         search.symmetry.demand_no_flaw()
+    if search.table.forgets and search.stopped is None:
+        demand_unread(search.table)
     return _result(search, plan.only, violation)
 
 
 def _search(bounds: Bounds, plan: Plan) -> Search:
-    table = Table(Model(bounds), plan.only)
+    table = Table(Model(bounds, forgets=plan.forgetting), plan.only)
     symmetry = Symmetry(table) if plan.symmetry else None
     return Search(table, _quiet(table, plan.only), plan.watch, symmetry)
 
@@ -156,7 +164,7 @@ def _run(search: Search, plan: Plan) -> Violation | None:
 
 def _named_bounds(bounds: Bounds, plan: Plan) -> dict[str, str]:
     """What a checkpoint must agree on."""
-    named = {"only": repr(plan.only), "symmetry": repr(plan.symmetry)}
+    named = {part: repr(getattr(plan, part)) for part in ("only", "symmetry", "forgetting")}
     for part in (bounds, bounds.cluster):
         named |= {each.name: repr(getattr(part, each.name)) for each in fields(part)}
     del named["cluster"]

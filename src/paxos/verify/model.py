@@ -47,8 +47,9 @@ from paxos.scenario.abstract_time import NOW
 from paxos.scenario.breakage import AnyMachine, AnyNode
 from paxos.scenario.cluster import FIRST_INCARNATION, Cluster, Kind
 from paxos.scenario.commands import Crash, Deliver, Ending, Persist, Propose, Restart, Timer
-from paxos.scenario.invariants import Fact, Learned
+from paxos.scenario.invariants import Fact, Learned, Proposed
 from paxos.verify.forgetting import decided
+from paxos.verify.verdicts import Judge
 
 AnyEnvelope: TypeAlias = Envelope[Any]
 
@@ -203,9 +204,11 @@ def sometimes(bounds: Bounds) -> dict[str, str]:
 class Model:
     """The nodes of one exploration, and what each action does to one of them. Pure."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, *, forgets: bool = True) -> None:
+        """`forgets`: whether a node with heartbeats may forget what makes no difference."""
         self.bounds = bounds
         self._cluster = bounds.cluster
+        self.forgets = forgets and self._cluster.breaks is None
         known = sorted((member, FIRST_INCARNATION) for member in self._cluster.members)
         self._incarnations = tuple(known)
         machine = self._cluster.start(self._cluster.identity(bounds.node_ids[0]))
@@ -250,6 +253,25 @@ class Model:
     def is_crash(action: Action) -> bool:
         """Whether the action counts as a crash."""
         return isinstance(action, Crash)
+
+    @staticmethod
+    def is_choice(action: Action) -> bool:
+        """Whether a fair world need not do it: messages, persists and restarts it owes."""
+        return isinstance(action, Propose | Timer | Crash)
+
+    @property
+    def may_reply(self) -> bool:
+        """Whether a node may say something that changes nothing in itself.
+
+        Without hints, a node without heartbeats does not.
+        """
+        return self.bounds.hints or self._cluster.kind is Kind.HEARTBEAT
+
+    def judge(self, only: str | None) -> Judge:
+        """Who looks at each step; perhaps at one invariant (by its ID) alone."""
+        # The applications may as well have asked before anything else happened.
+        given = [Proposed(*proposal) for proposal in self.bounds.proposals]
+        return Judge(only, self._cluster.real_quorums, given)
 
     @staticmethod
     def node_of(action: Action) -> str:
@@ -359,7 +381,7 @@ class Model:
             # What it wanted does matter after its last ballot: it may hand it on.
             inner = self._acquainted(node.node)
             node = abstract_time.normalised(replace(node, node=inner))
-            if self._cluster.breaks is None and node.chosen is not NOTHING_CHOSEN:
+            if self.forgets and node.chosen is not NOTHING_CHOSEN:
                 node = decided(node)
         else:
             node = self._ended(self._acquainted(node))

@@ -27,6 +27,7 @@ from paxos.scenario.invariants import Fact
 from paxos.verify.model import Bounds
 from paxos.verify.moves import Question
 from paxos.verify.renaming import (
+    Renaming,
     exchanges,
     interchangeable_nodes,
     interchangeable_values,
@@ -70,16 +71,16 @@ class Symmetry:
     def __init__(self, table: Table) -> None:
         """Take a table that holds nothing yet; from now on it takes up all renamings, too."""
         bounds = table.model.bounds
-        names, sets = interchangeable_nodes(bounds), interchangeable_values(bounds)
+        names, sets = self._interchangeable(bounds)
         self._table = table
         self._free = [bounds.node_ids.index(name) for name in names]
         self._fixed = [node for node in range(len(bounds.node_ids)) if node not in self._free]
-        self._exchanges = exchanges(names, bounds.node_ids)
+        self._exchanges = self._all_exchanges(names, bounds.node_ids)
         """First of two nodes that are neighbours, then of two values."""
 
         self._of_nodes = range(len(self._exchanges))
         for values in sets:
-            self._exchanges += exchanges(values, bounds.node_ids)
+            self._exchanges += self._all_exchanges(values, bounds.node_ids)
         self._orders = self._all_orders([value for values in sets for value in values])
         self._images: list[dict[Thing, Thing]] = [{} for _ in self._exchanges]
         self._meanings: dict[int, Deliver | Fact] = {}
@@ -100,6 +101,15 @@ class Symmetry:
         self._chunks: list[dict[tuple[int, int], int]] = [{} for _ in self._orders]
         self._best: dict[int, list[tuple[int, int]]] = {}
         table.mirror = self
+
+    @staticmethod
+    def _interchangeable(bounds: Bounds) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        """The nodes, and the sets of values, that differ by their names alone."""
+        return interchangeable_nodes(bounds), interchangeable_values(bounds)
+
+    @staticmethod
+    def _all_exchanges(names: tuple[str, ...], node_ids: tuple[str, ...]) -> list[Renaming]:
+        return exchanges(names, node_ids)
 
     @property
     def order(self) -> int:

@@ -17,9 +17,8 @@ from collections.abc import Iterable, Iterator
 
 from paxos.errors import MisuseError
 from paxos.messages import Envelope, Message
-from paxos.scenario.cluster import Kind
-from paxos.scenario.commands import Crash, Deliver, Propose, Timer
-from paxos.scenario.invariants import Fact, Proposed, Sent
+from paxos.scenario.commands import Deliver, Timer
+from paxos.scenario.invariants import Fact, Sent
 from paxos.verify.model import MAX_COUNT, Action, Down, Effect, Local, Model, Running, Sending
 from paxos.verify.moves import (
     Acts,
@@ -36,7 +35,7 @@ from paxos.verify.moves import (
 )
 from paxos.verify.packing import width_for
 from paxos.verify.trimming import Trimmer, applies
-from paxos.verify.verdicts import Judge, Judgement, Violation, is_remembered
+from paxos.verify.verdicts import Judgement, Violation
 
 LOCAL_BITS = 22
 """Room for the number of a local state: four million for each node."""
@@ -61,14 +60,10 @@ class Table:
         self.learned = 0
         """How often it has taken up something new."""
 
-        # Without hints, a node without heartbeats says nothing that changes nothing in itself.
-        beats = model.bounds.cluster.kind is Kind.HEARTBEAT
-        self._may_reply = not model.bounds.every_step and (model.bounds.hints or beats)
+        self._may_reply = not model.bounds.every_step and model.may_reply
         self.mirror: Mirror | None = None
         self._trimmer: Trimmer | None = None
-        given = [Proposed(*proposal) for proposal in model.bounds.proposals]
-        # The applications may as well have asked before anything else happened.
-        self._judge = Judge(only, model.bounds.cluster.real_quorums, given)
+        self._judge = model.judge(only)
         self.reached = self._judge.reached
         """Which of the "sometimes" have come true."""
 
@@ -82,7 +77,7 @@ class Table:
         self.keymasks = [self._keymask(i) for i in range(nodes)]
         """For each node, the part of a state on which its moves depend."""
 
-        if applies(model.bounds):
+        if model.forgets and applies(model.bounds):
             self._trimmer = Trimmer(model.bounds, self, self.shifts, self.base)
         self._locals: list[list[Local]] = [[] for _ in range(nodes)]
         self._index_of_local: list[dict[Local, int]] = [{} for _ in range(nodes)]
@@ -173,6 +168,15 @@ class Table:
         for messages in self._messages:
             yield from (self._actions[number] for bit, number in messages if state & bit)
 
+    @property
+    def forgets(self) -> bool:
+        """Whether states leave out what can make no difference any more."""
+        return self._trimmer is not None
+
+    def locals_of(self, node: int) -> list[Local]:
+        """All local states of a node that were met."""
+        return list(self._locals[node])
+
     def envelopes(self) -> list[tuple[int, Envelope[Message[str]]]]:
         """All messages that were met, each with its bit."""
         return [(bit, of.envelope) for of, bit in self._bits.items() if isinstance(of, Deliver)]
@@ -217,16 +221,23 @@ class Table:
                 others += acts.timers
             if limits.crash and way.local == local:
                 others += acts.crashes
-            found = [self._move(node, local, way, limits, number) for number in others]
+            found = [
+                self._move(node, local, way, limits, number, at_once=at_once)
+                for number in others
+                for at_once in self._speeds(node, limits)
+            ]
             row = self._rows[node][local, way, limits] = Row(tuple(filter(None, found)))
         unknown = key >> self.base << self.base & ~row.known
         if unknown:
             new = [
                 (bit, move)
                 for bit, number in self._messages[node]
-                if unknown & bit and (move := self._move(node, local, way, limits, number))
+                if unknown & bit
+                for at_once in self._speeds(node, limits)
+                if (move := self._move(node, local, way, limits, number, at_once=at_once))
             ]
-            row.deliveries = sorted([*row.deliveries, *new])  # however they came to be known
+            # In one order, however they came to be known.
+            row.deliveries = sorted([*row.deliveries, *new], key=_bit_first)
             row.known |= unknown
         return row
 
@@ -400,27 +411,38 @@ class Table:
         """What is wrong with this move from this state."""
         return None if move.judgement is None else move.judgement.violation(state)
 
-    def _move(self, node: int, local: int, way: Way, limits: Limits, number: int) -> Move | None:
+    def _move(
+        self, node: int, local: int, way: Way, limits: Limits, number: int, *, at_once: bool
+    ) -> Move | None:
         """What the last action of a way does, seen from where the way begins, if it is anything."""
         bounds = self.model.bounds
-        at_once = not limits.crash and not bounds.slow_disks
         result = self._result(node, way.local, number, at_once=at_once)
         if result is None or (result.is_unnoticed and not bounds.every_step):
             return None
         if result.effect.ballots and not limits.ballot:
             return None
-        after = result.local
+        after = self._kept(node, result.local)
         if self._trimmer is not None and not limits.ballot:
             after = self._trimmer.local_after(node, after, is_still=not limits.timeout)
         delta = (after - local << self.shifts[node]) + result.counted
         actions = tuple(self._actions[each] for each in (*way.actions, number))
-        is_duty = not any(isinstance(each, Propose | Timer | Crash) for each in actions)
+        is_duty = not any(self.model.is_choice(each) for each in actions)
         is_reply = self._may_reply and not delta and self._are_hints(result)
         move = Move(delta, result.sent, result.judgement, is_duty, actions, is_reply)
         if not (delta or result.sent or move.is_wrong):
             return None
         self.reached.update(result.effect.reached)
         return move
+
+    def _speeds(self, node: int, limits: Limits) -> tuple[bool, ...]:
+        """Whether a persist of this node is done at once; it may have to be seen both ways."""
+        del node
+        return (not limits.crash and not self.model.bounds.slow_disks,)
+
+    def _kept(self, node: int, local: int) -> int:
+        """The local state that a search keeps of one that a noticed step leads to: the same."""
+        del node
+        return local
 
     def _result(
         self, node: int, local: int, number: int, *, at_once: bool = False
@@ -461,7 +483,7 @@ class Table:
 
     def _interned(self, before: Local, effect: Effect, local: int, counted: int) -> Result:
         facts = (*effect.facts, *(_fact_of(sending) for sending in effect.sent))
-        bits = [self.bit_of(fact) if is_remembered(fact) else 0 for fact in facts]
+        bits = [self.bit_of(fact) if self._judge.remembers(fact) else 0 for fact in facts]
         sent = _union(bits) | _union(self.bit_of(Deliver(each.envelope)) for each in effect.sent)
         judgement = self._judgement(effect, facts, bits)
         is_unnoticed = not (sent or judgement or counted) and _is_unnoticed(before, effect)
@@ -506,8 +528,8 @@ class Table:
     def _judgement(
         self, effect: Effect, facts: tuple[Fact, ...], bits: list[int]
     ) -> Judgement | None:
-        judge, wrong = self._judge, None
-        if effect.alarm is not None:
+        judge, wrong = self._judge, self._judge.wrong(effect.facts)
+        if wrong is None and effect.alarm is not None:
             wrong = judge.alarm(effect.alarm)
         if wrong is None and effect.false_claim is not None:
             wrong = judge.false_claim(effect.false_claim)
@@ -517,6 +539,11 @@ class Table:
     def _keymask(self, node: int) -> int:
         counters = (1 << 3 * COUNTER_BITS) - 1 << self._counters_at
         return (1 << LOCAL_BITS) - 1 << self.shifts[node] | counters
+
+
+def _bit_first(delivery: tuple[int, Move]) -> tuple[int, int, int]:
+    bit, move = delivery
+    return bit, move.delta, move.sent
 
 
 def _union(masks: Iterable[int]) -> int:

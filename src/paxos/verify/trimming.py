@@ -39,10 +39,13 @@ LOCAL_MASK = (1 << LOCAL_BITS) - 1
 
 
 def applies(bounds: Bounds) -> bool:
-    """Whether anything is left out. Of a disk that may be overdue more would be read."""
+    """Whether anything is left out. Of a disk that may be overdue more would be read.
+
+    Nor where somebody is no member: it is told of a decision only if it asks.
+    """
     cluster = bounds.cluster
     is_plain = cluster.breaks is None and not bounds.every_step and not bounds.slow_disks
-    return is_plain and cluster.kind is Kind.HEARTBEAT
+    return is_plain and cluster.kind is Kind.HEARTBEAT and not cluster.proposers
 
 
 class Locals(Protocol):
@@ -67,35 +70,33 @@ class Remains(NamedTuple):
     without_ballots: int
     without_timers: int
     at_last: int
-    heeds_promises: bool
-    heeds_refusals: bool
-    heeds_refusals_at_last: bool
+    phase: Phase
+    phase_at_last: Phase
 
 
 def remains_of(local: Local, node: int, locals_: Locals) -> Remains:
     """What is left of this local state."""
-    heartbeat_node = _undecided(local)
+    heartbeat_node = undecided(local)
     durable = local.durable if isinstance(local, Down) else local.snapshot.node.durable
     has_ballot = durable.ballot > 0
     if heartbeat_node is None or not isinstance(local, Running):
         number = locals_.number_for(node, local)
-        return Remains(False, has_ballot, number, number, number, False, False, False)
+        return Remains(False, has_ballot, number, number, number, Phase.IDLE, Phase.IDLE)
     early = forgetting.without_ballots(heartbeat_node)
     still = forgetting.without_timers(heartbeat_node)
     late = forgetting.at_last(heartbeat_node)
     return Remains(
         may_propose=forgetting.may_propose(heartbeat_node),
         has_ballot=has_ballot,
-        without_ballots=locals_.number_for(node, _with(local, early)),
-        without_timers=locals_.number_for(node, _with(local, still)),
-        at_last=locals_.number_for(node, _with(local, late)),
-        heeds_promises=early.node.proposer.phase is Phase.PREPARING,
-        heeds_refusals=early.node.proposer.phase is not Phase.IDLE,
-        heeds_refusals_at_last=late.node.proposer.phase is not Phase.IDLE,
+        without_ballots=locals_.number_for(node, with_node(local, early)),
+        without_timers=locals_.number_for(node, with_node(local, still)),
+        at_last=locals_.number_for(node, with_node(local, late)),
+        phase=early.node.proposer.phase,
+        phase_at_last=late.node.proposer.phase,
     )
 
 
-def _undecided(local: Local) -> HeartbeatNode[str] | None:
+def undecided(local: Local) -> HeartbeatNode[str] | None:
     """The node, if it runs and does not know the decision."""
     if not isinstance(local, Running) or local.snapshot.stopped is not None:
         return None
@@ -105,7 +106,8 @@ def _undecided(local: Local) -> HeartbeatNode[str] | None:
     return node
 
 
-def _with(local: Running, node: HeartbeatNode[str]) -> Local:
+def with_node(local: Running, node: HeartbeatNode[str]) -> Local:
+    """The local state, with this node in it."""
     return local._replace(snapshot=local.snapshot._replace(node=node))
 
 
@@ -151,6 +153,12 @@ class Mail:
             case _:
                 pass
 
+    def unread_by(self, node: int, phase: Phase, *, is_still: bool, is_over: bool) -> int:
+        """Messages that change nothing in this node, if its proposer is in this phase."""
+        dead = _if(is_still, self.offers) | _if(is_over, self.values)
+        dead |= _if(phase is not Phase.PREPARING, self.promises[node])
+        return dead | _if(phase is Phase.IDLE, self.refusals[node])
+
     def said_again(self, state: int) -> int:
         """Words of a decision whose recipients have been sent the first word of it."""
         dead = 0
@@ -158,6 +166,10 @@ class Mail:
             if state & self.first_words.get(of, 0):
                 dead |= bits
         return dead
+
+
+def _if(condition: bool, bits: int) -> int:
+    return bits if condition else 0
 
 
 class Trimmer:
@@ -205,20 +217,13 @@ class Trimmer:
         all_ = [self._remains_of(node, number) for node, number in enumerate(numbers)]
         is_over = is_still and not any(each.may_propose for each in all_)
         dead = mail.said_again(concern)
-        if is_still:
-            dead |= mail.offers
-        if is_over:
-            dead |= mail.values
         for node, (number, left) in enumerate(zip(numbers, all_, strict=True)):
             new = left.at_last if is_over else left.without_timers
             new = new if is_still else left.without_ballots
             low += new - number << self._shifts[node]
-            if not left.heeds_promises:
-                dead |= mail.promises[node]
-            if not (left.heeds_refusals_at_last if is_over else left.heeds_refusals):
-                dead |= mail.refusals[node]
-            if is_over and not left.has_ballot:
-                dead |= mail.asks[node]
+            phase = left.phase_at_last if is_over else left.phase
+            dead |= mail.unread_by(node, phase, is_still=is_still, is_over=is_over)
+            dead |= _if(is_over and not left.has_ballot, mail.asks[node])
         return low, dead
 
     def _remains_of(self, node: int, number: int) -> Remains:

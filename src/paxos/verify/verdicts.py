@@ -131,9 +131,15 @@ class Judgement:
 class Judge:
     """Asks the invariants, and remembers what they said."""
 
-    def __init__(self, only: str | None, quorums: Quorums, given: Iterable[Fact]) -> None:
+    def __init__(
+        self,
+        only: str | None,
+        quorums: Quorums,
+        given: Iterable[Fact],
+        invariants: Iterable[Invariant] = EXPLORED,
+    ) -> None:
         """Take the one invariant to ask, if any, and the facts that hold from the start."""
-        self._invariants = [each for each in EXPLORED if only in (None, each.id)]
+        self._invariants = [each for each in invariants if only in (None, each.id)]
         self._hears_alarms = only in (None, NO_CONFLICT)
         self._quorums = quorums
         self._given = tuple(given)
@@ -145,6 +151,15 @@ class Judge:
 
         self.remembered = 0
         """The bits of all facts on which later verdicts may depend."""
+
+    def remembers(self, fact: Fact) -> bool:
+        """Whether the verdict on a later fact may depend on it."""
+        return is_remembered(fact)
+
+    def wrong(self, facts: Iterable[Fact]) -> Judgement | None:
+        """How to judge a step some fact of which is wrong by itself. Of one decision none is."""
+        del facts
+        return None
 
     def facts(self, state: int) -> list[Fact]:
         """The facts that a state holds."""
