@@ -16,18 +16,22 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 import msgspec
 
 from paxos.errors import FaultError, MisuseError
 from paxos.scenario.cluster import Kind
 from paxos.scenario.invariants import INVARIANTS
-from paxos.sim.faults import Fault, format_faults, parse_faults
-from paxos.sim.outcome import simulate
+from paxos.sim.faults import ALL_FAULTS, LOG_FAULTS, Fault, format_faults, parse_faults
+from paxos.sim.log.claims import CLAIMS as CLAIMS_OF_A_LOG
+from paxos.sim.log.outcome import LogOutcome, simulate_log
+from paxos.sim.log.plan import LogWish
+from paxos.sim.outcome import Outcome, simulate
 from paxos.sim.oversight import CLAIMS
 from paxos.sim.swarm import Wish
 
-VERSION = 1
+VERSION = 2
 """Of the questions and answers below."""
 
 CHUNK = 25
@@ -38,6 +42,39 @@ MOST_FAILURES = 1000
 
 LONGEST_SENTENCE = 500
 """Characters."""
+
+LOG = "log"
+"""The kind of nodes that decide a whole log."""
+
+AnyWish: TypeAlias = Wish | LogWish
+
+
+def sometimes_of(wish: AnyWish) -> tuple[tuple[str, str], ...]:
+    """What shall be reached now and then: the ID of each invariant, and the sentence."""
+    if isinstance(wish, LogWish):
+        return tuple((claim.id, claim.sometimes) for claim in CLAIMS_OF_A_LOG)
+    invariants = [(each.id, each.sometimes) for each in INVARIANTS]
+    return (*invariants, *((claim.id, claim.sometimes) for claim in CLAIMS))
+
+
+def known_faults(kind: str | None) -> tuple[Fault, ...]:
+    """What can go wrong with nodes of this kind."""
+    return LOG_FAULTS if kind == LOG else ALL_FAULTS
+
+
+def wish_for(fewest: int, most: int, faults: str, kind: str | None, breaks: str | None) -> AnyWish:
+    """What is asked for in these words. Raises `MisuseError` for what there is not."""
+    wanted = parse_faults(faults, known_faults(kind))
+    if kind == LOG:
+        return LogWish(fewest, most, wanted, breaks)
+    return Wish(fewest, most, wanted, None if kind is None else Kind(kind), breaks)
+
+
+def kind_of(wish: AnyWish) -> str | None:
+    """The word for the kind of nodes that is wished for."""
+    if isinstance(wish, LogWish):
+        return LOG
+    return None if wish.kind is None else wish.kind.value
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,12 +118,15 @@ class Tally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     happened: dict[str, int]
     """In how many runs each kind of fault struck."""
 
+    undecided: int = 0
+    """In how many runs nobody knows whether what clients saw is linearizable."""
+
 
 @dataclass
 class Summary:
     """What is known so far of a campaign."""
 
-    wish: Wish
+    wish: AnyWish
     runs: int = 0
     effects: int = 0
     busiest: int = 0
@@ -96,13 +136,15 @@ class Summary:
 
     reached: Counter[str] = field(default_factory=Counter[str])
     happened: Counter[str] = field(default_factory=Counter[str])
+    undecided: int = 0
+    """Runs of which nobody knows whether what clients saw is linearizable."""
+
     interrupted: bool = False
 
     @property
     def never_reached(self) -> list[str]:
         """The invariants that no run has put to the test."""
-        known = [invariant.id for invariant in INVARIANTS] + [claim.id for claim in CLAIMS]
-        return [invariant for invariant in known if not self.reached[invariant]]
+        return [each for each, _ in sometimes_of(self.wish) if not self.reached[each]]
 
     @property
     def never_happened(self) -> list[str]:
@@ -119,10 +161,11 @@ class Summary:
         self.failures = sorted([*self.failures, *answer.failures], key=_seed_of)[:MOST_FAILURES]
         self.reached.update(answer.reached)
         self.happened.update(answer.happened)
+        self.undecided += answer.undecided
 
 
 def run_campaign(
-    wish: Wish,
+    wish: AnyWish,
     seeds: range,
     executor: Executor,
     *,
@@ -189,24 +232,25 @@ def answer(question: str) -> str:
             f"this worker knows version {VERSION} of campaigns, and was asked in version "
             f"{asked.version}: let all machines have the same version of plain-paxos"
         )
-    wish = Wish(
-        fewest=asked.fewest,
-        most=asked.most,
-        faults=parse_faults(asked.faults),
-        kind=None if asked.kind is None else Kind(asked.kind),
-        breaks=asked.breaks,
-    )
+    wish = wish_for(asked.fewest, asked.most, asked.faults, asked.kind, asked.breaks)
     return msgspec.json.encode(_run(range(asked.first, asked.first + asked.count), wish)).decode()
 
 
-def _run(seeds: range, wish: Wish) -> Tally:
+def simulated(seed: int, wish: AnyWish) -> Outcome | LogOutcome:
+    """Run one seed of what is wished for."""
+    return simulate_log(seed, wish) if isinstance(wish, LogWish) else simulate(seed, wish)
+
+
+def _run(seeds: range, wish: AnyWish) -> Tally:
     effects: list[int] = []
     slowest: dict[str, float] = {}
     failures: list[Failure] = []
     reached: Counter[str] = Counter()
     happened: Counter[str] = Counter()
+    undecided = 0
     for seed in seeds:
-        outcome = simulate(seed, wish)
+        outcome = simulated(seed, wish)
+        undecided += isinstance(outcome, LogOutcome) and outcome.undecided
         effects.append(outcome.effects)
         for name, windows in outcome.took.items():
             slowest[name] = max(windows, slowest.get(name, 0.0))
@@ -224,10 +268,11 @@ def _run(seeds: range, wish: Wish) -> Tally:
         failures=failures,
         reached=dict(reached),
         happened=dict(happened),
+        undecided=undecided,
     )
 
 
-def _questions(wish: Wish, seeds: range) -> Iterator[str]:
+def _questions(wish: AnyWish, seeds: range) -> Iterator[str]:
     for first in seeds[::CHUNK]:
         count = min(CHUNK, seeds.stop - first)
         question = Question(
@@ -236,8 +281,8 @@ def _questions(wish: Wish, seeds: range) -> Iterator[str]:
             count=count,
             fewest=wish.fewest,
             most=wish.most,
-            faults=format_faults(wish.faults),
-            kind=None if wish.kind is None else wish.kind.value,
+            faults=format_faults(wish.faults, known_faults(kind_of(wish))),
+            kind=kind_of(wish),
             breaks=wish.breaks,
         )
         yield msgspec.json.encode(question).decode()

@@ -33,6 +33,7 @@ class Fault(enum.Enum):
     ROT = "rot", "Acknowledged bytes on a disk decay; its node must find that, and stays down."
     DRIFT = "drift", "Clocks run at speeds of their own, from half to double."
     JUMP = "jump", "A clock jumps ahead by whole liveness windows."
+    WIPE = "wipe", "A node loses its disk for good; another one may join in its place."
 
     def __init__(self, label: str, what: str) -> None:
         self.label = label
@@ -42,7 +43,11 @@ class Fault(enum.Enum):
         return f"Fault.{self.name}"
 
 
-ALL_FAULTS = tuple(Fault)
+LOG_FAULTS = tuple(Fault)
+"""What a log survives, if its members may change."""
+
+ALL_FAULTS = tuple(fault for fault in Fault if fault is not Fault.WIPE)
+"""What one decision survives, too. Its members never change, so none may lose its disk."""
 
 WEATHER = (Fault.LATE, Fault.REORDER, Fault.LOSS, Fault.REPEAT, Fault.SLOW)
 """Those that come and go for the whole cluster at once."""
@@ -60,14 +65,14 @@ FAILURES = (Fault.IO, Fault.FULL, Fault.SHORT)
 """Those that make a persist fail."""
 
 
-def parse_faults(text: str) -> tuple[Fault, ...]:
-    """The kinds that a list such as "loss,kill,rot" names; "all" is all of them, "none" is none.
+def parse_faults(text: str, known: tuple[Fault, ...] = ALL_FAULTS) -> tuple[Fault, ...]:
+    """The kinds that a list such as "loss,kill,rot" names; "all" is all known, "none" is none.
 
     Raises `MisuseError` for a name that stands for none.
     """
     if text in ("all", "none"):
-        return ALL_FAULTS if text == "all" else ()
-    by_label = {fault.label: fault for fault in Fault}
+        return known if text == "all" else ()
+    by_label = {fault.label: fault for fault in known}
     wanted = [label.strip() for label in text.split(",")]
     for label in wanted:
         if label not in by_label:
@@ -77,9 +82,9 @@ def parse_faults(text: str) -> tuple[Fault, ...]:
     return tuple(fault for fault in Fault if fault.label in wanted)
 
 
-def format_faults(faults: Iterable[Fault]) -> str:
+def format_faults(faults: Iterable[Fault], known: tuple[Fault, ...] = ALL_FAULTS) -> str:
     """The list that `parse_faults` understands."""
     chosen = tuple(faults)
     if not chosen:
         return "none"
-    return "all" if chosen == ALL_FAULTS else ",".join(fault.label for fault in chosen)
+    return "all" if chosen == known else ",".join(fault.label for fault in chosen)

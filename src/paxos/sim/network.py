@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
-from paxos.scenario.happenings import Left
+from paxos.messages import Envelope
 from paxos.sim.faults import Fault
 from paxos.sim.swarm import Conditions, Link
 
@@ -24,10 +24,11 @@ class Network:
         self._cuts: dict[Link, list[Fault | None]] = {}
         self._latest: dict[Link, float] = {}
 
-    def arrivals(self, left: Left, now: float) -> list[float]:
+    def arrivals(self, envelope: Envelope[object], now: float) -> list[float]:
         """The instants (seconds) at which a message that leaves now arrives; none if it is lost."""
-        conditions, rng, word = self.conditions, self._rng, type(left.envelope.message)
-        link = (left.envelope.sender.node_id, left.envelope.recipient)
+        conditions, rng = self.conditions, self._rng
+        word = type(envelope.message)
+        link = (envelope.sender.node_id, envelope.recipient)
         loss, late = conditions.loss.get(word, 0.0), conditions.late.get(word, 0.0)
         if conditions.bad_links:
             loss = max(loss, conditions.bad_links.get(link, 0.0))

@@ -253,7 +253,7 @@ class Run:
         if sender == recipient:
             self._put(self.now, self._arrive_at_home, (envelope, self._schedules[sender].starts))
             return
-        for at in self.network.arrivals(left, self.now):
+        for at in self.network.arrivals(envelope, self.now):
             self._put(at, self._arrive, envelope)
 
     def _told(self, told: Told) -> None:

@@ -223,8 +223,10 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
     rng = dice(seed, "faults")
     is_storm = cluster.kind is Kind.NODE and rng.random() < 0.5
     faults = _draw_kinds(rng, wish.faults, is_storm=is_storm)
-    lasts = _instant(cluster.timing.window * rng.choice((2, 4, 8)) * rng.uniform(0.5, 1.5))
-    spells = _draw_storm(rng, faults) if is_storm else _draw_spells(rng, cluster, faults, lasts)
+    lasts = instant(cluster.timing.window * rng.choice((2, 4, 8)) * rng.uniform(0.5, 1.5))
+    spells = (
+        _draw_storm(rng, faults) if is_storm else draw_spells(rng, cluster.node_ids, faults, lasts)
+    )
     strikes = _draw_strikes(rng, cluster, faults, lasts)
     rotten = [strike.node for strike in strikes if strike.fault is Fault.ROT]
     healed = _draw_healed(rng, cluster, faults, rotten)
@@ -240,7 +242,7 @@ def draw_plan(seed: int, wish: Wish) -> Plan:
         spells=spells,
         strikes=strikes,
         demands=demands,
-        patience=_instant(cluster.timing.window * rng.uniform(0.1, 1.0)),
+        patience=instant(cluster.timing.window * rng.uniform(0.1, 1.0)),
         retry=rng.choice((0.0, 0.05, 0.1)),
         impatient=Fault.KILL in faults and not is_storm,
         lasts=lasts,
@@ -309,8 +311,12 @@ def _draw_storm(rng: random.Random, faults: Sequence[Fault]) -> tuple[Spell, ...
     return (Spell(0.0, conditions, None, ()),)
 
 
-def _draw_spells(
-    rng: random.Random, cluster: Cluster, faults: Sequence[Fault], lasts: float
+def draw_spells(
+    rng: random.Random,
+    nodes: Sequence[str],
+    faults: Sequence[Fault],
+    lasts: float,
+    words: Sequence[type[Any]] = WORDS,
 ) -> tuple[Spell, ...]:
     """Bad luck comes in spells: if it were always bad, nothing would ever come about."""
     spells: list[Spell] = []
@@ -319,16 +325,19 @@ def _draw_spells(
     at = 0.0
     while at < lasts:
         luckless = [fault for fault in faults if fault not in WEATHER or rng.random() < badness]
-        conditions = _draw_conditions(rng, luckless, cluster.node_ids)
+        conditions = _draw_conditions(rng, luckless, nodes, words)
         cut = rng.choice(cuts) if cuts and rng.random() < 0.6 else None
-        links = () if cut is None else _draw_links(rng, cut, cluster.node_ids)
+        links = () if cut is None else _draw_links(rng, cut, nodes)
         spells.append(Spell(at, conditions, cut, links))
-        at = _instant(at + cluster.timing.window * span * rng.uniform(0.5, 1.5))
+        at = instant(at + Timing().window * span * rng.uniform(0.5, 1.5))
     return tuple(spells)
 
 
 def _draw_conditions(
-    rng: random.Random, faults: Sequence[Fault], nodes: Sequence[str]
+    rng: random.Random,
+    faults: Sequence[Fault],
+    nodes: Sequence[str],
+    words: Sequence[type[Any]],
 ) -> Conditions:
     slowest = rng.choice((0.005, 0.02, 0.1))
     if Fault.REORDER in faults:
@@ -340,18 +349,18 @@ def _draw_conditions(
         sync=sync,
         in_order=Fault.REORDER not in faults,
         repeats=rng.choice((0.05, 0.2, 0.5)) if Fault.REPEAT in faults else 0.0,
-        loss=_draw_shares(rng) if Fault.LOSS in faults else {},
+        loss=_draw_shares(rng, words) if Fault.LOSS in faults else {},
         bad_links=_draw_bad_links(rng, nodes) if Fault.LOSS in faults else {},
-        late=_draw_shares(rng) if Fault.LATE in faults else {},
+        late=_draw_shares(rng, words) if Fault.LATE in faults else {},
         held_up=(0.5 * window, window * rng.choice((1, 4, 10))),
     )
 
 
-def _draw_shares(rng: random.Random) -> dict[type[Any], float]:
+def _draw_shares(rng: random.Random, words: Sequence[type[Any]]) -> dict[type[Any], float]:
     """A share of all messages, or a large one of some kinds alone."""
     if rng.random() < 0.4:
-        return dict.fromkeys(WORDS, rng.choice((0.05, 0.3, 0.5)))
-    return dict.fromkeys(rng.sample(WORDS, rng.randint(1, 5)), rng.choice((0.5, 0.8, 0.95)))
+        return dict.fromkeys(words, rng.choice((0.05, 0.3, 0.5)))
+    return dict.fromkeys(rng.sample(words, rng.randint(1, 5)), rng.choice((0.5, 0.8, 0.95)))
 
 
 def _draw_bad_links(rng: random.Random, nodes: Sequence[str]) -> dict[Link, float]:
@@ -384,11 +393,11 @@ def _draw_strike(rng: random.Random, cluster: Cluster, fault: Fault, lasts: floa
     return Strike(
         fault=fault,
         node=node,
-        at=None if at_effect else _instant(rng.uniform(0.0, lasts)),
+        at=None if at_effect else instant(rng.uniform(0.0, lasts)),
         effect=int(10.0 ** rng.uniform(0.5, 2.7)) if at_effect else 0,
-        lasts=_instant(window * rng.choice((0.0, 0.2, 1.0, 4.0)) * rng.uniform(0.5, 1.5)),
+        lasts=instant(window * rng.choice((0.0, 0.2, 1.0, 4.0)) * rng.uniform(0.5, 1.5)),
         ending=_draw_ending(rng, fault),
-        ahead=_instant(window * rng.uniform(0.5, 5.0)) if fault is Fault.JUMP else 0.0,
+        ahead=instant(window * rng.uniform(0.5, 5.0)) if fault is Fault.JUMP else 0.0,
     )
 
 
@@ -401,9 +410,9 @@ def _draw_crashes_in_openings(
         Strike(
             fault=Fault.OPENING,
             node=rng.choice(cluster.node_ids),
-            at=_instant(rng.uniform(0.0, lasts)),
+            at=instant(rng.uniform(0.0, lasts)),
             effect=0,
-            lasts=_instant(cluster.timing.window * rng.choice((0.0, 0.2, 1.0))),
+            lasts=instant(cluster.timing.window * rng.choice((0.0, 0.2, 1.0))),
             ending=rng.choice(tuple(Ending)),
             write=rng.randint(1, MOST_WRITES),
         )
@@ -430,7 +439,7 @@ def _draw_rot(rng: random.Random, cluster: Cluster, lasts: float) -> list[Strike
     """Of so many members that quorums of both phases are left."""
     spare = len(cluster.members) - _needed(cluster)
     victims = rng.sample(cluster.members, rng.randint(0, spare))
-    return [Strike(Fault.ROT, v, _instant(rng.uniform(0.0, lasts)), 0, 0.0) for v in victims]
+    return [Strike(Fault.ROT, v, instant(rng.uniform(0.0, lasts)), 0, 0.0) for v in victims]
 
 
 def _needed(cluster: Cluster) -> int:
@@ -499,10 +508,10 @@ def _draw_demands(
     for _ in range(total):
         node = rng.choice(nodes)
         value = wanted[node] if is_storm else rng.choice(values)
-        demands.append(Demand(_instant(rng.uniform(0.0, until)), node, value))
+        demands.append(Demand(instant(rng.uniform(0.0, until)), node, value))
     return tuple(demands)
 
 
-def _instant(seconds: float) -> float:
+def instant(seconds: float) -> float:
     """On the grid of all instants, microseconds: so that its text is short and exact."""
     return round(seconds, 6)
