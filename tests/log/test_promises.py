@@ -232,6 +232,14 @@ def test_a_candidate_asks_again_to_learn_what_was_trimmed() -> None:
     assert said(log.send_again(), Learn, to="B") == [Learn(0)]
 
 
+def test_a_leader_asks_again_to_learn_what_a_member_has_trimmed() -> None:
+    """Else it would stand before that slot for ever, and all would follow it."""
+    log = leading()
+    log = after(log, "C", page(log, 2, chosen_below=2))
+    assert log.leads
+    assert said(log.send_again(), Learn, to="C") == [Learn(0)]
+
+
 def test_a_leader_asks_who_has_not_promised_only_for_slots_in_which_it_proposed_nothing() -> None:
     """For those before, a quorum has promised; and who has voted there stays silent."""
     log = leading().append(("tea",)).node

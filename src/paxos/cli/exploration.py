@@ -235,8 +235,9 @@ def _compare_counts(options: argparse.Namespace, out: Console, rule: Rule) -> An
     if not (right.exhausted and wrong.exhausted):
         return UNKNOWN, answer | {"error": f"not exhausted: {wrong.stopped or right.stopped}"}
     sentence = f"{wrong.distinct:,} states, and Lamport's specification has {right.distinct:,}"
-    if wrong.distinct == right.distinct:
+    if (wrong.distinct, wrong.depth) == (right.distinct, right.depth):
         same = f"without {rule.id} there are as many states as in Lamport's specification"
-        return FAILED, answer | {"error": f"{same}: {right.distinct:,}"}
+        why = "which knows no learners, no heartbeats, and within these bounds no crash"
+        return FAILED, answer | {"error": f"{same}, {why}: {right.distinct:,}"}
     out.print(f"without {rule.id}: {sentence}")
     return OK, answer | {"violated": "exact-count", "sentence": sentence}

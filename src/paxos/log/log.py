@@ -84,12 +84,10 @@ class Log(Learning[C]):
         log = replace(self, learning=None)
         if self.phase is Phase.IDLE:
             return LogStep(log)
-        messages = log._ask_for_promises()
-        if not self.leads:
-            # Who has trimmed what is unknown here has not promised for it: it is to be learned.
-            ahead = (m for m, start, _ in self.promises.of if start > self.chosen_below)
-            messages += log._to(Learn(self.chosen_below), *ahead)
-        else:
+        # Who has trimmed what is unknown here has not promised for it: it is to be learned.
+        ahead = (m for m, start, _ in self.promises.of if start > self.chosen_below)
+        messages = log._ask_for_promises() + log._to(Learn(self.chosen_below), *ahead)
+        if self.leads:
             messages += log._proposals_again() + log._to_others(log._how_far())
             log = replace(log, resent_below=self.next_slot)
         return LogStep(log, messages)

@@ -403,22 +403,19 @@ class Performing:
 
     def _add_chunk(self, server: LogServer, process: Process, sender: str, chunk: Chunk) -> None:
         """Take it, and ask for the next. One snapshot at a time, as long as it comes on."""
-        run, info = self._run, chunk.info
+        info = chunk.info
         if info.chosen_below <= process.replica.applied_below:
             return
         incoming = self._incoming(process, chunk)
+        before = incoming.wanted
         if incoming.info == info:
-            before = incoming.wanted
             try:
-                wanted = incoming.add(chunk.offset, chunk.data)
+                incoming.add(chunk.offset, chunk.data)
             except StorageError:
                 process.incoming = None
                 raise
-            if wanted != before:
-                process.incoming_at = run.now
         if not incoming.is_whole:
-            more = ChunkWanted(incoming.info, incoming.wanted)
-            run.leave(server, Envelope(server.identity, sender, more))
+            self._ask_for_more(server, process, sender, is_new=incoming.wanted != before)
             return
         process.incoming = None
         process.chores.append(
@@ -427,6 +424,24 @@ class Performing:
                 lambda: self._installed(server, process, incoming.info),
             )
         )
+
+    def _ask_for_more(
+        self, server: LogServer, process: Process, sender: str, *, is_new: bool
+    ) -> None:
+        """Each chunk asks for one more. A repeated one asks only if all has been quiet for long.
+
+        If it always asked, too, then each message that arrives twice would double the talk.
+        """
+        run, incoming = self._run, process.incoming
+        if incoming is None:
+            return
+        if is_new:
+            process.incoming_at = run.now
+        elif run.now < process.asked_at + run.plan.timing.interval:
+            return
+        process.asked_at = run.now
+        more = ChunkWanted(incoming.info, incoming.wanted)
+        run.leave(server, Envelope(server.identity, sender, more))
 
     def _incoming(self, process: Process, chunk: Chunk) -> IncomingSnapshot:
         """The one that is on its way in; another one if that stands still."""

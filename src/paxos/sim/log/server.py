@@ -87,6 +87,9 @@ class Process:
     incoming_at: float = 0.0
     """When its newest chunk came."""
 
+    asked_at: float = float("-inf")
+    """When the next one was asked for."""
+
     outgoing: dict[bytes, SnapshotReader] = field(default_factory=dict[bytes, SnapshotReader])
     """Snapshots that others are taking over, by their digests, the newest last."""
 
