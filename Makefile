@@ -53,11 +53,15 @@ lint: $(DEV) ## style, types, floors, sizes
 
 .PHONY: pytest
 pytest: $(DEV) ## the tests alone, and how much of the code they run
-	@$(BIN)/python -m pytest -q -n 2 -m 'not exhaustive' --cov --cov-report= $(CORE_TESTS)
+	@$(BIN)/python -m pytest -q -n 2 -m 'not exhaustive and not long' --cov --cov-report= $(CORE_TESTS)
 	@echo "coverage of the algorithm and its memory; 100 % is required:"
 	@$(BIN)/coverage report --fail-under=100 --include='$(call list,$(FULLY_COVERED:%=src/paxos/%.py))'
 	@$(BIN)/python -m pytest -q -n 2 -m exhaustive $(CORE_TESTS)
-	@$(BIN)/python -m pytest -q -n 2 $(OTHER_TESTS)
+	@$(BIN)/python -m pytest -q -n 2 -m 'not long' $(OTHER_TESTS)
+
+.PHONY: test-long
+test-long: $(DEV) ## what tries a log exhaustively: some minutes more
+	@$(BIN)/python -m pytest -q -n 2 -m long tests
 
 .PHONY: format
 format: $(DEV) ## put the code into its standard form, and mend what can be mended

@@ -68,7 +68,7 @@ class TestWriteAheadLogOfSmallSegments(TestWriteAheadLog):
     segment_bytes = 8 * 512
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 class TestWriteAheadLogExhaustively(TestWriteAheadLog):
     """Every subset of a batch's unsynced sectors, and whatever else is within reach."""
 

@@ -65,7 +65,7 @@ def test_one_of_twelve_storms_finds_a_log_without_this_rule(
         twelve_storms(nodes, newcomers, made)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_the_same_storms_find_nothing_wrong_with_the_log_as_it_is() -> None:
     for nodes, newcomers in sorted({case[1:] for case in FOUND_BY_STORMS}):
         twelve_storms(nodes, newcomers, with_log(Log))

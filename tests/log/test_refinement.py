@@ -45,7 +45,7 @@ def test_after_a_storm_all_agree_and_go_on(nodes: str, newcomers: str, seed: int
     weather(nodes, newcomers, seed)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize(("nodes", "newcomers"), CASES)
 @pytest.mark.parametrize("tens", range(10))
 def test_after_any_of_many_storms_all_agree_and_go_on(
@@ -64,7 +64,7 @@ def test_after_any_of_many_storms_all_agree_and_go_on(
     assert (seen["changes"] > 0) == (seen["removals"] > 0) == bool(newcomers), seen
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("latency", [(0.0, 0.0), (0.001, 0.2)], ids=["none", "wide"])
 @pytest.mark.parametrize("sync", [(0.0, 0.0), (0.05, 0.25)], ids=["instant", "slow"])
 def test_after_storms_on_other_networks_and_disks_all_agree_and_go_on(
@@ -171,7 +171,7 @@ def test_whatever_happens_in_whatever_order_each_slot_is_paxos() -> None:
     run_histories(8, 20)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_whatever_happens_in_many_more_orders_each_slot_is_paxos() -> None:
     run_histories(100, 40)
 

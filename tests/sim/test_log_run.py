@@ -28,6 +28,7 @@ Capture = pytest.CaptureFixture[str]
 SEEDS = range(100)
 
 
+@pytest.mark.long
 def test_a_hundred_seeds_break_nothing_and_put_all_to_the_test() -> None:
     outcomes = [simulate_log(seed, LogWish()) for seed in SEEDS]
     reached = Counter(id for o in outcomes for id in o.reached)

@@ -57,7 +57,7 @@ LARGER = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize(("bounds", "states"), LARGER.values(), ids=LARGER.keys())
 def test_every_state_within_larger_bounds_is_seen_and_right(bounds: LogBounds, states: int) -> None:
     result = explore_log(bounds)
