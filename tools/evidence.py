@@ -106,7 +106,7 @@ def _of_rule(rule: Rule) -> str | None:
 def _commands_of_rules() -> list[str]:
     commands = [command for rule in RULES if (command := _of_rule(rule)) is not None]
     likes = {
-        str(rule.bounds): f"explore --like {rule.id} {MEMORY} --seconds 120"
+        str(rule.bounds): f"explore --like {rule.id} {MEMORY} --seconds 60"
         for rule in RULES
         if rule.bounds
     }
