@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from histories.clients import clients
 from paxos.verify import Hint, KeyValue, Register, check_history
-from verify.clients import clients
 
 OPERATIONS = 100_000
 SEED = 1
