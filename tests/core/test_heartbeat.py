@@ -552,3 +552,23 @@ def test_a_node_does_not_follow_a_ballot_that_it_has_ended_itself() -> None:
     state, now = leading()
     ended = state.end_ballot("a quorum refuses it", now + 1).heartbeats
     assert hears(ended, A1, now + 1, promised=A1).heartbeats.follows(now + 1) == NO_PROPOSAL
+
+
+def test_a_follower_to_whom_the_leader_hands_over_begins_a_ballot_without_asking() -> None:
+    state, now = following()
+    reaction = state.take_over(now)
+    assert reaction.challenge
+    assert reaction.to_members is None
+    assert reaction.heartbeats.stance is Stance.CHALLENGING
+    assert reaction.heartbeats.leader == NO_PROPOSAL
+
+
+def test_who_leads_already_takes_nothing_over() -> None:
+    state, now = leading()
+    assert state.take_over(now) == Reaction(state)
+
+
+def test_who_cannot_persist_takes_nothing_over() -> None:
+    state, now = following()
+    state = state.persist_began(now - WINDOW)
+    assert state.take_over(now) == Reaction(state)

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from durable.stores import OWNER
-from durable.test_write_ahead_log import FOLDER, made, opened
 from paxos.disk import Folder
 from paxos.errors import MisuseError
 from paxos.sim.disk_state import DiskState, Drawn
@@ -22,6 +21,7 @@ from paxos.snapshot_files import (
 )
 from paxos.storage_errors import CorruptError, ForeignError, FullError, StorageError
 from paxos.write_ahead_log import WriteAheadLog
+from write_ahead_log.test_write_ahead_log import FOLDER, made, opened
 
 STREAM = bytes(range(250)) * 600  # three blocks, the last one not full
 OLD, NEW = b"old " * 300, b"new " * 400
