@@ -16,7 +16,7 @@ from paxos.verify import Hint, KeyValue, Register, check_history
 OPERATIONS = 100_000
 SEED = 1
 
-pytestmark = pytest.mark.benchmark(group="checked operations", min_rounds=3)
+pytestmark = [pytest.mark.benchmark(group="checked operations", min_rounds=3), pytest.mark.long]
 
 
 class RegisterWithoutHints(Register):

@@ -16,6 +16,8 @@ from paxos import Quorums
 from paxos.demo.processes import free_addresses
 from paxos.runtime import Cluster, write_cluster_file
 
+pytestmark = pytest.mark.long
+
 
 def paxos(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "paxos", *arguments]

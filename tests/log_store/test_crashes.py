@@ -22,6 +22,9 @@ from paxos.sim.simulated_disk import SimulatedDisk, nth_call_fails
 from paxos.snapshot_files import digest_of_stream
 from paxos.storage_errors import StorageError
 
+pytestmark = pytest.mark.long
+
+
 Step: TypeAlias = Callable[[LogStore, Account], None]
 """Does something to a store, and to the account of it."""
 
@@ -181,7 +184,6 @@ def test_no_history_loses_anything_acknowledged(decade: int) -> None:
         lived(seed)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("hundred", range(1, 9))
 def test_no_longer_row_of_histories_loses_anything(hundred: int) -> None:
     for seed in range(hundred * 100, hundred * 100 + 100):

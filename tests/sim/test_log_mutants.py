@@ -8,6 +8,9 @@ from paxos.sim.log.mutants import LOG_MUTANTS
 from paxos.sim.log.outcome import simulate_log
 from paxos.sim.log.plan import LogWish
 
+pytestmark = pytest.mark.long
+
+
 SEEDS = 60
 """In so many, from the first one on, each of these is found; most within ten."""
 

@@ -23,12 +23,14 @@ from paxos.sim.log.claims import CLAIMS
 from paxos.sim.log.outcome import simulate_log
 from paxos.sim.log.plan import LogWish, draw_log_plan, parts_of
 
+pytestmark = pytest.mark.long
+
+
 Capture = pytest.CaptureFixture[str]
 
 SEEDS = range(100)
 
 
-@pytest.mark.long
 def test_a_hundred_seeds_break_nothing_and_put_all_to_the_test() -> None:
     outcomes = [simulate_log(seed, LogWish()) for seed in SEEDS]
     reached = Counter(id for o in outcomes for id in o.reached)

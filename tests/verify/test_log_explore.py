@@ -16,6 +16,9 @@ from paxos.verify.log_table import LogTable
 from paxos.verify.model import Down
 from paxos.verify.search import Search
 
+pytestmark = pytest.mark.long
+
+
 ALONE = LogBounds(("A",), ("P", "Q"), number=1, taught=())
 """One member, so each vote is a choice; two proposers that have no vote."""
 
@@ -57,7 +60,6 @@ LARGER = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("bounds", "states"), LARGER.values(), ids=LARGER.keys())
 def test_every_state_within_larger_bounds_is_seen_and_right(bounds: LogBounds, states: int) -> None:
     result = explore_log(bounds)

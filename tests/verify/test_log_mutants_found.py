@@ -11,6 +11,8 @@ from paxos.verify.log_bounds import LogBounds, LogRules
 from paxos.verify.log_explore import explore_log
 from verify import log_mutants as mutants
 
+pytestmark = pytest.mark.long
+
 ONE = LogBounds(("A",), ("P", "Q"), slots=2, ballots=2, number=1)
 SILENT = replace(ONE, taught=())
 CHANGING = LogBounds(("A",), ("A",), slots=3, window=2, ballots=1, changes=(("A", "B"),))
