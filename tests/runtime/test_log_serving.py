@@ -97,9 +97,11 @@ async def test_who_does_not_lead_names_the_leader_and_its_address(
     log_of_three: LogLoopback,
 ) -> None:
     async with log_of_three.serving("ABC") as servers:
+        await until(
+            lambda: {each.status().leader for each in servers.values()} == {leader_of(servers)}
+        )
         leader, follower = leader_of(servers), follower_of(servers)
         assert leader is not None
-        await until(lambda: servers[follower].status().leader == leader)
         call = wire.encode(wire.Submit(7, encode_request(OpenSession(1))))
         async with log_of_three.speaking(follower, GREETING, call) as speaker:
             address = str(log_of_three.cluster.addresses[leader])
