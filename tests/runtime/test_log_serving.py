@@ -17,7 +17,8 @@ from paxos.runtime import (
     log_status,
 )
 from paxos.runtime import log_protocol as wire
-from paxos.sessions import ClientRequest, OpenSession, Verdict, encode_request
+from paxos.runtime.applying import read_numbers
+from paxos.sessions import ActivateVersion, ClientRequest, OpenSession, Verdict, encode_request
 from paxos.state_machine import CommandError
 from runtime.event_loop import in_event_loop, until
 from runtime.log_loopback import Ledger, LogLoopback, leader_of, put_on_slow_disks
@@ -214,3 +215,35 @@ async def test_leadership_goes_to_members_only(log_of_three: LogLoopback) -> Non
 async def test_a_node_that_is_not_there_is_unreachable(log_of_three: LogLoopback) -> None:
     with pytest.raises(UnreachableError):
         await log_status(log_of_three.cluster, "A", within=0.2)
+
+
+@in_event_loop
+async def test_no_client_may_activate_a_version(log_of_one: LogLoopback) -> None:
+    """It would stop every node whose code does not know that version, for good."""
+    request = encode_request(ActivateVersion(99, 1))
+    async with log_of_one.serving("A"):
+        call = wire.encode(wire.Submit(7, request))
+        async with log_of_one.speaking("A", GREETING, call) as speaker:
+            assert isinstance(await speaker.hear(), wire.Declined)
+        async with log_of_one.client() as client:
+            assert await client.call(Ledger.add.call("tea")) == 1
+
+
+@in_event_loop
+async def test_what_is_no_request_never_reaches_the_log(log_of_one: LogLoopback) -> None:
+    async with log_of_one.serving("A") as servers:
+        before = servers["A"].node.log.window.end
+        call = wire.encode(wire.Submit(7, b"\xffno request"))
+        async with log_of_one.speaking("A", GREETING, call) as speaker:
+            assert isinstance(await speaker.hear(), wire.Declined)
+        assert servers["A"].node.log.window.end == before
+
+
+def test_no_two_runs_give_their_reads_the_same_numbers() -> None:
+    """Else a late answer to a read of the run before would make a new read stale."""
+    one, other = read_numbers(0.25), read_numbers(0.5)
+    assert not {next(one) for _ in range(100)} & {next(other) for _ in range(100)}
+
+
+def test_the_numbers_of_reads_fit_into_a_message() -> None:
+    assert next(read_numbers(1 - 2**-53)) + (1 << 9) <= (1 << 63) - 1

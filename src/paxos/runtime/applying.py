@@ -7,14 +7,16 @@ node that proposes it they are one and the same object all the way.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple, Protocol
 
+from paxos.codec import MalformedError
 from paxos.log.entries import Commands, Entry
 from paxos.replica import Replica
 from paxos.runtime import log_protocol as wire
+from paxos.sessions import ActivateVersion, decode_request
 from paxos.state_machine import StateMachine
 
 MAX_WAITING = 8192
@@ -133,3 +135,24 @@ class Applying:
     def _answer_queries(self) -> None:
         while self._queries and self._queries[0][0] <= self.replica.applied_below:
             self.answer(heappop(self._queries)[2])
+
+
+def reason_to_decline(request: bytes) -> str | None:
+    """Why this must not go into the log, or None.
+
+    Who could activate a version here would stop every node whose code does not know it, for good.
+    """
+    try:
+        asked = decode_request(request)
+    except MalformedError as error:
+        return str(error)[:1000]
+    return "no client may activate a version" if isinstance(asked, ActivateVersion) else None
+
+
+def read_numbers(draw: float) -> Iterator[int]:
+    """Numbers for the reads of one run of a node. `draw` is from 0 to 1, and new for each run.
+
+    An answer may come late, from a leader that was asked by the run before. Had that run used the
+    same number, this one would take an old slot for a new read, and the read would be stale.
+    """
+    return count(int(draw * (1 << 53)) * (1 << 9))

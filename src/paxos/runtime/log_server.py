@@ -16,7 +16,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,14 @@ from paxos.log_store import LogStore, SnapshotRefusedError
 from paxos.messages import Envelope, Identity
 from paxos.replica import Make, Replica
 from paxos.runtime import log_protocol as wire
-from paxos.runtime.applying import MAX_WAITING, Applying, Called, Query
+from paxos.runtime.applying import (
+    MAX_WAITING,
+    Applying,
+    Called,
+    Query,
+    read_numbers,
+    reason_to_decline,
+)
 from paxos.runtime.cluster_file import Address, Cluster
 from paxos.runtime.disk_thread import DiskThread, off_the_loop
 from paxos.runtime.driver import Done, Driver, led_astray
@@ -193,7 +199,7 @@ class LogServer:
         self._gathering: asyncio.TimerHandle | None = None
         self._to_read: list[Query] = []
         self._reads: dict[int, list[Query]] = {}
-        self._read_numbers = count(1)
+        self._read_numbers = read_numbers(0.0)
         self._changing: list[tuple[Configuration, Called]] = []
         self._connections: set[Connection] = set()
         self._listener: asyncio.Server | None = None
@@ -278,6 +284,7 @@ class LogServer:
     async def start(self, tls: TLS | None, jitter: Callable[[], float]) -> None:
         """Listen, connect to the others, and begin."""
         self._tls, self._jitter = tls, jitter
+        self._read_numbers = read_numbers(jitter())
         self._listener = await listen_at(
             self.cluster,
             self.identity.node_id,
@@ -390,6 +397,8 @@ class LogServer:
         elif len(request) > self._largest_request:
             reason = f"a command of more than {self.cluster.value_bytes} bytes"
             connection.reply(wire.Declined(number, reason))
+        elif (why_not := reason_to_decline(request)) is not None:
+            connection.reply(wire.Declined(number, why_not))
         elif self._applying.waiting >= MAX_WAITING:
             connection.reply(wire.Overloaded(number))
         elif self._applying.wait_for(request, Called(connection, number)):
