@@ -167,6 +167,11 @@ class Machine(Generic[N, D, V]):
         """When it wants the next tick (seconds, the clock of `receive`), or None."""
         return None if self._stopped else self._node.deadline
 
+    @property
+    def outputs(self) -> int:
+        """How many messages and events wait to be taken: `receive` refuses at `MAX_QUEUED`."""
+        return len(self._send) + len(self._events)
+
     def receive(self, input: Envelope[Message[V]] | Propose[V] | Tick, now: float) -> None:
         """Handle one input at the instant `now` (seconds, monotonic).
 
@@ -182,7 +187,7 @@ class Machine(Generic[N, D, V]):
                 )
             if not self._now <= now < float("inf"):
                 raise MisuseError(f"time went from {self._now} to {now}: use a monotonic clock")
-            if len(self._send) + len(self._events) >= MAX_QUEUED:
+            if self.outputs >= MAX_QUEUED:
                 raise MisuseError("outputs pile up: take them by ready() after each receive()")
             if isinstance(input, Propose):
                 _demand_possible(input.value)

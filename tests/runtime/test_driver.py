@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ from paxos import (
     ValueChosen,
 )
 from paxos.codec import MAX_NUMBER, encode_state
+from paxos.machine import Step
 from paxos.runtime.driver import Driver, NodeMachine
 from runtime.event_loop import in_event_loop, until
 from runtime.slow_store import DISK_FAILED
@@ -305,3 +307,32 @@ async def test_what_fails_after_nobody_waits_any_more_is_not_lost() -> None:
     world.driver.failure.cancel()  # as a task group does that is ending for another reason
     world.disk.finish(DISK_FAILED)
     assert world.driver.late_failure is DISK_FAILED
+
+
+@dataclass(frozen=True)
+class Chatty:
+    """A node that answers each input with two thousand messages."""
+
+    node_id: str = "A"
+    durable: int = 0
+    deadline: float | None = None
+
+    def is_saved_by(self, saved: int) -> bool:
+        return True
+
+    def step(self, input: Any, now: float) -> Step[Chatty, Any]:
+        refusal = Envelope(Identity("shop", "A", "first"), "B", Nack(B1, C2))
+        return Step(self, (refusal,) * 2000)
+
+
+@in_event_loop
+async def test_inputs_that_come_together_do_not_drown_the_machine_in_its_outputs() -> None:
+    sent: list[Envelope[Any]] = []
+    driver: Driver[Chatty, int] = Driver(
+        Machine(Chatty(), 0.0), lambda state, done: None, sent.extend, lambda events: None
+    )
+    driver.start()
+    driver.feed(*[Tick()] * 10)
+    assert len(sent) == 20_000
+    assert not driver.is_closed
+    driver.close()

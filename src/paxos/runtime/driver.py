@@ -28,8 +28,10 @@ Done: TypeAlias = Callable[[BaseException | None], None]
 NodeMachine: TypeAlias = Machine[HeartbeatNode[bytes], DurableState[bytes], bytes]
 
 MAX_AT_ONCE = 64
-"""Inputs that are handled before their outputs are taken. The machine bounds what it keeps of
-those; and to take them costs more than to handle a small message."""
+"""Inputs that are handled before their outputs are taken: that costs more than a small message."""
+
+ENOUGH_OUTPUTS = 256
+"""With so many outputs they are taken at once: the machine bounds what it keeps of them."""
 
 RESOLUTION = 0.01
 """Seconds that a tick may come late. To ask for the deadline after each input costs more."""
@@ -124,12 +126,14 @@ class Driver(Generic[N, D]):
 
     def _handle(self) -> None:
         """Hand over inputs: first what the node says to itself, which skips all queues."""
-        receive, now = self._machine.receive, self._loop.time()
+        machine, now = self._machine, self._loop.time()
         self._handled_at = now
         for queue in (self._to_self, self._inputs):
             for _ in range(min(len(queue), MAX_AT_ONCE)):
-                if self._machine.stopped is None:
-                    receive(queue.popleft(), now)
+                if machine.outputs >= ENOUGH_OUTPUTS:
+                    return
+                if machine.stopped is None:
+                    machine.receive(queue.popleft(), now)
 
     def _carry_out(self) -> None:
         ready = self._machine.ready()
