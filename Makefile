@@ -40,7 +40,7 @@ demo: $(RUNTIME) ## run the demonstration
 ##@ Work on it
 
 .PHONY: test
-test: lint pytest ## every check and every test: what must pass before a change lands
+test: lint pytest ## the checks and the tests: what must pass before a change lands
 
 .PHONY: lint
 lint: $(DEV) ## style, types, floors, sizes
