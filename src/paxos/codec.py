@@ -66,57 +66,65 @@ Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Value = Annotated[bytes, Meta(max_length=MAX_VALUE_BYTES)]
 
 
-class _Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """What is common to all structs of the format."""
+class Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
+    """What is common to all structs of a format. The codec of a log shares these."""
 
 
-class _ID(_Wire, frozen=True):
+class WireID(Wire, frozen=True):
+    """A proposal ID, or none: see `id_of`."""
+
     number: Number
     node_id: Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 
 
-class _Proposal(_Wire, frozen=True):
-    id: _ID
+class _Proposal(Wire, frozen=True):
+    id: WireID
     value: Value
 
 
-class _Prepare(_Wire, tag="prepare", frozen=True):
-    id: _ID
+class _Prepare(Wire, tag="prepare", frozen=True):
+    id: WireID
 
 
-class _Promise(_Wire, tag="promise", frozen=True):
-    id: _ID
+class _Promise(Wire, tag="promise", frozen=True):
+    id: WireID
     accepted: _Proposal | None
 
 
-class _Accept(_Wire, tag="accept", frozen=True):
+class _Accept(Wire, tag="accept", frozen=True):
     proposal: _Proposal
 
 
-class _Accepted(_Wire, tag="accepted", frozen=True):
+class _Accepted(Wire, tag="accepted", frozen=True):
     proposal: _Proposal
 
 
-class _Nack(_Wire, tag="nack", frozen=True):
-    id: _ID
-    promised: _ID
+class WireNack(Wire, tag="nack", frozen=True):
+    """See `Nack`."""
+
+    id: WireID
+    promised: WireID
 
 
-class _Chosen(_Wire, tag="chosen", frozen=True):
+class _Chosen(Wire, tag="chosen", frozen=True):
     proposal: _Proposal
 
 
-class _Request(_Wire, tag="request", frozen=True):
+class _Request(Wire, tag="request", frozen=True):
     value: Value
 
 
-class _Heartbeat(_Wire, tag="heartbeat", frozen=True):
-    leading: _ID
+class WireHeartbeat(Wire, tag="heartbeat", frozen=True):
+    """See `Heartbeat`."""
+
+    leading: WireID
     round: float
 
 
-class _HeartbeatAnswer(_Wire, tag="heartbeat answer", frozen=True):
-    follows: _ID
+class WireHeartbeatAnswer(Wire, tag="heartbeat answer", frozen=True):
+    """See `HeartbeatAnswer`."""
+
+    follows: WireID
     round: float
 
 
@@ -125,15 +133,15 @@ _WireMessage = (
     | _Promise
     | _Accept
     | _Accepted
-    | _Nack
+    | WireNack
     | _Chosen
     | _Request
-    | _Heartbeat
-    | _HeartbeatAnswer
+    | WireHeartbeat
+    | WireHeartbeatAnswer
 )
 
 
-class _Envelope(_Wire, frozen=True):
+class _Envelope(Wire, frozen=True):
     version: Number
     cluster: Name
     sender: Name
@@ -143,10 +151,10 @@ class _Envelope(_Wire, frozen=True):
     message: _WireMessage
 
 
-class _State(_Wire, frozen=True):
+class _State(Wire, frozen=True):
     version: Number
     ballot: Number
-    promised: _ID
+    promised: WireID
     accepted: _Proposal | None
 
 
@@ -202,11 +210,11 @@ def decode_state(data: bytes) -> DurableState[bytes]:
             f"a durable state of version {wire.version}; this library reads {STATE_VERSION}"
         )
     return DurableState(
-        wire.ballot, _id_of(wire.promised, or_none=True), _accepted_of(wire.accepted)
+        wire.ballot, id_of(wire.promised, or_none=True), _accepted_of(wire.accepted)
     )
 
 
-def _encoded(build: Callable[[], _Wire], decode: Callable[[bytes], object]) -> bytes:
+def _encoded(build: Callable[[], Wire], decode: Callable[[bytes], object]) -> bytes:
     """Encode, and read it back: what this side would not take must not leave it."""
     try:
         data = _encoder.encode(build())
@@ -246,45 +254,48 @@ def _to_wire(message: Message[bytes]) -> _WireMessage:
         case Accepted(proposal):
             return _Accepted(_proposal(proposal))
         case Nack(id, promised):
-            return _Nack(_id(id), _id(promised))
+            return WireNack(_id(id), _id(promised))
         case Chosen(proposal):
             return _Chosen(_proposal(proposal))
         case Request(value):
             return _Request(_bounded(value))
         case Heartbeat(leading, round):
-            return _Heartbeat(_id(leading), round)
+            return WireHeartbeat(_id(leading), round)
         case HeartbeatAnswer(follows, round):
-            return _HeartbeatAnswer(_id(follows), round)
+            return WireHeartbeatAnswer(_id(follows), round)
 
 
 def _from_wire(wire: _WireMessage) -> Message[bytes]:
     match wire:
         case _Prepare():
-            return Prepare(_id_of(wire.id))
+            return Prepare(id_of(wire.id))
         case _Promise():
-            return Promise(_id_of(wire.id), _accepted_of(wire.accepted))
+            return Promise(id_of(wire.id), _accepted_of(wire.accepted))
         case _Accept():
             return Accept(_proposal_of(wire.proposal))
         case _Accepted():
             return Accepted(_proposal_of(wire.proposal))
-        case _Nack():
-            return Nack(_id_of(wire.id), _id_of(wire.promised))
+        case WireNack():
+            return Nack(id_of(wire.id), id_of(wire.promised))
         case _Chosen():
             return Chosen(_proposal_of(wire.proposal))
         case _Request():
             return Request(wire.value)
-        case _Heartbeat():
-            return Heartbeat(_id_of(wire.leading, or_none=True), _instant(wire.round))
-        case _HeartbeatAnswer():
-            return HeartbeatAnswer(_id_of(wire.follows, or_none=True), _instant(wire.round))
+        case WireHeartbeat():
+            return Heartbeat(id_of(wire.leading, or_none=True), instant(wire.round))
+        case WireHeartbeatAnswer():
+            return HeartbeatAnswer(id_of(wire.follows, or_none=True), instant(wire.round))
 
 
-def _id(proposal_id: ProposalID) -> _ID:
-    return _ID(proposal_id.number, proposal_id.node_id)
+def _id(proposal_id: ProposalID) -> WireID:
+    return WireID(proposal_id.number, proposal_id.node_id)
 
 
-def _id_of(wire: _ID, *, or_none: bool = False) -> ProposalID:
-    """A real ID has a number from 1 and a node; all others are no ID, and only one is none."""
+def id_of(wire: WireID, *, or_none: bool = False) -> ProposalID:
+    """The ID: a real one has a number from 1 and a node; of all others only one is none.
+
+    Raises `MalformedError` for what is no ID.
+    """
     proposal_id = ProposalID(wire.number, wire.node_id)
     if or_none and proposal_id == NO_PROPOSAL:
         return NO_PROPOSAL
@@ -298,7 +309,7 @@ def _proposal(proposal: Proposal[bytes]) -> _Proposal:
 
 
 def _proposal_of(wire: _Proposal) -> Proposal[bytes]:
-    return Proposal(_id_of(wire.id), wire.value)
+    return Proposal(id_of(wire.id), wire.value)
 
 
 def _accepted(accepted: Proposal[bytes] | NothingAccepted) -> _Proposal | None:
@@ -317,7 +328,8 @@ def _bounded(value: bytes) -> bytes:
     return value
 
 
-def _instant(seconds: float) -> float:
+def instant(seconds: float) -> float:
+    """An instant that there is. Raises `MalformedError` for any other."""
     if not math.isfinite(seconds):
         raise MalformedError(f"a round that began at {seconds}")
     return seconds

@@ -13,10 +13,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from paxos.codec import MalformedError
+from paxos.codec import MalformedError, Number
 from paxos.errors import MisuseError
 from paxos.log.configurations import Configurations
-from paxos.log_codec import Number, WireConfiguration, configuration_of, wire_configuration
+from paxos.log_codec import WireConfiguration, configuration_of, wire_configuration
 from paxos.storage_errors import CorruptError, ForeignError
 
 ANCHOR_VERSION: Final = 1

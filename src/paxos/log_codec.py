@@ -19,9 +19,23 @@ from itertools import pairwise
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw
 
-from paxos.codec import MAX_NAME_LENGTH, MAX_NUMBER, MAX_VALUE_BYTES, MalformedError
+from paxos.codec import (
+    MAX_NAME_LENGTH,
+    MAX_NUMBER,
+    MAX_VALUE_BYTES,
+    MalformedError,
+    Name,
+    Number,
+    Wire,
+    WireHeartbeat,
+    WireHeartbeatAnswer,
+    WireID,
+    WireNack,
+    id_of,
+    instant,
+)
 from paxos.errors import MisuseError
 from paxos.log.entries import NO_OP, Change, Commands, Configuration, Entry, Member, NoOp
 from paxos.log.messages import (
@@ -65,30 +79,19 @@ _KEPT = 128
 """How many encoded proposals an encoder keeps, and as many older ones: more than are on their way
 at once."""
 
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
-Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Command = Annotated[bytes, Meta(max_length=MAX_ENTRY_BYTES)]
 Batch = Annotated[tuple[Command, ...], Meta(min_length=1, max_length=MAX_COMMANDS)]
 
 
-class _Wire(Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
-    """What is common to all structs of the format."""
-
-
-class _ID(_Wire, frozen=True):
-    number: Number
-    node_id: Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
-
-
-class _Commands(_Wire, tag="commands", frozen=True):
+class _Commands(Wire, tag="commands", frozen=True):
     commands: Batch
 
 
-class _NoOp(_Wire, tag="nothing", frozen=True):
+class _NoOp(Wire, tag="nothing", frozen=True):
     pass
 
 
-class WireMember(_Wire, frozen=True):
+class WireMember(Wire, frozen=True):
     """A member as it is written."""
 
     node_id: Name
@@ -98,7 +101,7 @@ class WireMember(_Wire, frozen=True):
     address: Annotated[str, Meta(max_length=MAX_ADDRESS_LENGTH)]
 
 
-class WireConfiguration(_Wire, frozen=True):
+class WireConfiguration(Wire, frozen=True):
     """A configuration as it is written."""
 
     members: Annotated[tuple[WireMember, ...], Meta(min_length=1, max_length=MAX_MEMBERS)]
@@ -106,90 +109,75 @@ class WireConfiguration(_Wire, frozen=True):
     phase2: Number
 
 
-class _Change(_Wire, tag="change", frozen=True):
+class _Change(Wire, tag="change", frozen=True):
     configuration: WireConfiguration
 
 
-class _Proposal(_Wire, frozen=True):
-    id: _ID
+class _Proposal(Wire, frozen=True):
+    id: WireID
     entry: _Commands | _NoOp | _Change
 
 
-class _PrepareFrom(_Wire, tag="prepare from", frozen=True):
-    id: _ID
+class _PrepareFrom(Wire, tag="prepare from", frozen=True):
+    id: WireID
     slot: Number
-    handed_over_by: _ID
+    handed_over_by: WireID
 
 
-class _PromiseFrom(_Wire, tag="promise from", frozen=True):
-    id: _ID
+class _PromiseFrom(Wire, tag="promise from", frozen=True):
+    id: WireID
     slot: Number
     end: Number
     chosen_below: Number
     accepted: Annotated[tuple[tuple[Number, Raw], ...], Meta(max_length=MAX_PAGE)]
 
 
-class _AcceptIn(_Wire, tag="accept", frozen=True):
+class _AcceptIn(Wire, tag="accept", frozen=True):
     slot: Number
     proposal: Raw
 
 
-class _AcceptedIn(_Wire, tag="accepted", frozen=True):
+class _AcceptedIn(Wire, tag="accepted", frozen=True):
     slot: Number
-    id: _ID
+    id: WireID
 
 
-class _ChosenBelow(_Wire, tag="chosen below", frozen=True):
-    id: _ID
-    slot: Number
-
-
-class _Learn(_Wire, tag="learn", frozen=True):
+class _ChosenBelow(Wire, tag="chosen below", frozen=True):
+    id: WireID
     slot: Number
 
 
-class _Decisions(_Wire, tag="decisions", frozen=True):
+class _Learn(Wire, tag="learn", frozen=True):
+    slot: Number
+
+
+class _Decisions(Wire, tag="decisions", frozen=True):
     slot: Number
     proposals: Annotated[tuple[Raw, ...], Meta(max_length=MAX_PAGE)]
     chosen_below: Number
 
 
-class _Confirm(_Wire, tag="confirm", frozen=True):
-    id: _ID
+class _Confirm(Wire, tag="confirm", frozen=True):
+    id: WireID
     round: Number
 
 
-class _Confirmed(_Wire, tag="confirmed", frozen=True):
-    id: _ID
+class _Confirmed(Wire, tag="confirmed", frozen=True):
+    id: WireID
     round: Number
 
 
-class _AskToRead(_Wire, tag="ask to read", frozen=True):
+class _AskToRead(Wire, tag="ask to read", frozen=True):
     number: Number
 
 
-class _ReadFrom(_Wire, tag="read from", frozen=True):
+class _ReadFrom(Wire, tag="read from", frozen=True):
     number: Number
     slot: Number
 
 
-class _TakeOver(_Wire, tag="take over", frozen=True):
-    id: _ID
-
-
-class _Nack(_Wire, tag="nack", frozen=True):
-    id: _ID
-    promised: _ID
-
-
-class _Heartbeat(_Wire, tag="heartbeat", frozen=True):
-    leading: _ID
-    round: float
-
-
-class _HeartbeatAnswer(_Wire, tag="heartbeat answer", frozen=True):
-    follows: _ID
-    round: float
+class _TakeOver(Wire, tag="take over", frozen=True):
+    id: WireID
 
 
 _WireMessage: TypeAlias = (
@@ -205,13 +193,13 @@ _WireMessage: TypeAlias = (
     | _AskToRead
     | _ReadFrom
     | _TakeOver
-    | _Nack
-    | _Heartbeat
-    | _HeartbeatAnswer
+    | WireNack
+    | WireHeartbeat
+    | WireHeartbeatAnswer
 )
 
 
-class _Envelope(_Wire, frozen=True):
+class _Envelope(Wire, frozen=True):
     version: Number
     cluster: Name
     sender: Name
@@ -224,7 +212,7 @@ class _Envelope(_Wire, frozen=True):
 _encode = msgspec.msgpack.Encoder().encode
 _envelopes = msgspec.msgpack.Decoder(_Envelope)
 _proposals = msgspec.msgpack.Decoder(_Proposal)
-_ids = msgspec.msgpack.Decoder(_ID)
+_ids = msgspec.msgpack.Decoder(WireID)
 
 
 class Encoder:
@@ -327,9 +315,9 @@ def _small(message: _Small) -> _WireMessage:
         case ReadFrom(number, slot):
             return _ReadFrom(_number(number), _number(slot))
         case Heartbeat(leading, round):
-            return _Heartbeat(_id(leading, or_none=True), _finite(round))
+            return WireHeartbeat(_id(leading, or_none=True), _finite(round))
         case HeartbeatAnswer(follows, round):
-            return _HeartbeatAnswer(_id(follows, or_none=True), _finite(round))
+            return WireHeartbeatAnswer(_id(follows, or_none=True), _finite(round))
         case _:
             return _of_a_ballot(message)
 
@@ -349,7 +337,7 @@ def _of_a_ballot(message: _OfABallot) -> _WireMessage:
         case TakeOver(id):
             return _TakeOver(_id(id))
         case Nack(id, promised):
-            return _Nack(_id(id), _id(promised))
+            return WireNack(_id(id), _id(promised))
 
 
 def decode_envelope(data: bytes) -> Envelope[LogMessage[bytes]]:
@@ -374,7 +362,7 @@ def decode_proposal(data: bytes | Raw) -> Proposal[Entry[bytes]]:
             entry = NO_OP
         case _Change(configuration):
             entry = Change(configuration_of(configuration))
-    return Proposal(_id_of(wire.id), entry)
+    return Proposal(id_of(wire.id), entry)
 
 
 def _message_of(wire: _WireMessage) -> LogMessage[bytes]:
@@ -382,12 +370,12 @@ def _message_of(wire: _WireMessage) -> LogMessage[bytes]:
         case _AcceptIn():
             return AcceptIn(wire.slot, decode_proposal(wire.proposal))
         case _AcceptedIn():
-            return AcceptedIn(wire.slot, _id_of(wire.id))
+            return AcceptedIn(wire.slot, id_of(wire.id))
         case _ChosenBelow():
-            return ChosenBelow(_id_of(wire.id), wire.slot)
+            return ChosenBelow(id_of(wire.id), wire.slot)
         case _PrepareFrom():
-            handed_over_by = _id_of(wire.handed_over_by, or_none=True)
-            return PrepareFrom(_id_of(wire.id), wire.slot, handed_over_by)
+            handed_over_by = id_of(wire.handed_over_by, or_none=True)
+            return PrepareFrom(id_of(wire.id), wire.slot, handed_over_by)
         case _PromiseFrom():
             return _promise_of(wire)
         case _Learn():
@@ -405,34 +393,34 @@ def _small_of(
     | _AskToRead
     | _ReadFrom
     | _TakeOver
-    | _Nack
-    | _Heartbeat
-    | _HeartbeatAnswer,
+    | WireNack
+    | WireHeartbeat
+    | WireHeartbeatAnswer,
 ) -> LogMessage[bytes]:
     match wire:
         case _Confirm():
-            return Confirm(_id_of(wire.id), wire.round)
+            return Confirm(id_of(wire.id), wire.round)
         case _Confirmed():
-            return Confirmed(_id_of(wire.id), wire.round)
+            return Confirmed(id_of(wire.id), wire.round)
         case _AskToRead():
             return AskToRead(wire.number)
         case _ReadFrom():
             return ReadFrom(wire.number, wire.slot)
         case _TakeOver():
-            return TakeOver(_id_of(wire.id))
-        case _Nack():
-            return Nack(_id_of(wire.id), _id_of(wire.promised))
-        case _Heartbeat():
-            return Heartbeat(_id_of(wire.leading, or_none=True), _instant(wire.round))
-        case _HeartbeatAnswer():
-            return HeartbeatAnswer(_id_of(wire.follows, or_none=True), _instant(wire.round))
+            return TakeOver(id_of(wire.id))
+        case WireNack():
+            return Nack(id_of(wire.id), id_of(wire.promised))
+        case WireHeartbeat():
+            return Heartbeat(id_of(wire.leading, or_none=True), instant(wire.round))
+        case WireHeartbeatAnswer():
+            return HeartbeatAnswer(id_of(wire.follows, or_none=True), instant(wire.round))
 
 
 def _promise_of(wire: _PromiseFrom) -> PromiseFrom[bytes]:
     if not _is_rising([slot for slot, _ in wire.accepted]):
         raise MalformedError("a promise tells of each slot once, in rising order")
     accepted = tuple([(slot, decode_proposal(each)) for slot, each in wire.accepted])
-    return PromiseFrom(_id_of(wire.id), wire.slot, wire.end, wire.chosen_below, accepted)
+    return PromiseFrom(id_of(wire.id), wire.slot, wire.end, wire.chosen_below, accepted)
 
 
 # Records
@@ -471,7 +459,7 @@ def record_headers(batch: bytes) -> Iterator[RecordHeader]:
 
 def decode_promised(body: bytes) -> ProposalID:
     """The ID in the body of a promise. Raises `MalformedError`."""
-    return _id_of(_decoded(_ids, body), or_none=True)
+    return id_of(_decoded(_ids, body), or_none=True)
 
 
 # Configurations
@@ -504,7 +492,7 @@ def configuration_of(wire: WireConfiguration) -> Configuration:
 # What is common
 
 
-def _encode_or_refuse(wire: _Wire) -> bytes:
+def _encode_or_refuse(wire: Wire) -> bytes:
     try:
         return _encode(wire)
     except (TypeError, ValueError, OverflowError) as error:  # text that is no Unicode, and the like
@@ -550,22 +538,13 @@ def _page(told: tuple[object, ...]) -> None:
         raise MisuseError(f"{len(told)} entries in one message: at most {MAX_PAGE} go")
 
 
-def _id(proposal_id: ProposalID, *, or_none: bool = False) -> _ID:
+def _id(proposal_id: ProposalID, *, or_none: bool = False) -> WireID:
     number, node_id = proposal_id
     if 1 <= number <= MAX_NUMBER and 1 <= len(node_id) <= MAX_NAME_LENGTH:
-        return _ID(number, node_id)
+        return WireID(number, node_id)
     if or_none and proposal_id == NO_PROPOSAL:
-        return _ID(0, "")
+        return WireID(0, "")
     raise MisuseError(f"{tuple(proposal_id)} is no proposal ID")
-
-
-def _id_of(wire: _ID, *, or_none: bool = False) -> ProposalID:
-    """A real ID has a number from 1 and a node; all others are no ID, and only one is none."""
-    if wire.number and wire.node_id:
-        return ProposalID(wire.number, wire.node_id)
-    if or_none and not wire.number and not wire.node_id:
-        return NO_PROPOSAL
-    raise MalformedError(f"{wire.number}, {wire.node_id!r} is no proposal ID")
 
 
 def _number(number: int) -> int:
@@ -583,10 +562,4 @@ def _name(name: str) -> str:
 def _finite(seconds: float) -> float:
     if not math.isfinite(seconds):
         raise MisuseError(f"a round that began at {seconds}")
-    return seconds
-
-
-def _instant(seconds: float) -> float:
-    if not math.isfinite(seconds):
-        raise MalformedError(f"a round that began at {seconds}")
     return seconds
