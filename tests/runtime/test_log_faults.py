@@ -34,8 +34,9 @@ async def test_a_leader_that_stops_hands_over_first(log_of_three: LogLoopback) -
         said: list[object] = []
         servers[leader].watch(said.append)
         await servers[leader].hand_over()
-        reasons = [event.reason for event in said if isinstance(event, LeadershipLost)]
-        assert reasons == ["another node leads under a higher ID"]
+        assert [event.id.node_id for event in said if isinstance(event, LeadershipLost)] == [leader]
+        heir = servers[leader].node.log.promised
+        assert heir.node_id != leader  # it left because it had promised another's ballot
         rest = {node_id: each for node_id, each in servers.items() if node_id != leader}
         await until(lambda: leader_of(rest) is not None)
 
