@@ -60,7 +60,7 @@ pytest: $(DEV) ## the tests alone, and how much of the code they run
 	@$(BIN)/python -m pytest -q -n 2 -m 'not long' $(OTHER_TESTS)
 
 .PHONY: test-long
-test-long: $(DEV) ## what tries a log exhaustively: some minutes more
+test-long: $(DEV) ## what takes minutes more, most of it to try a log
 	@$(BIN)/python -m pytest -q -n 2 -m long tests
 
 .PHONY: format

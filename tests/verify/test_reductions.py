@@ -444,7 +444,7 @@ def trimmed_afterwards(table: Table, states: Iterable[int]) -> set[int]:
     [
         *(pytest.param(bounds, id=name) for name, bounds in HEARTBEATS.items()),
         *(
-            pytest.param(bounds, id=name, marks=pytest.mark.exhaustive)
+            pytest.param(bounds, id=name, marks=pytest.mark.long)
             for name, bounds in LARGER_HEARTBEATS.items()
         ),
     ],
